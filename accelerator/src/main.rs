@@ -1,0 +1,2 @@
+//! Skiff accelerator.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Skiff agent.
+fn main() {}
