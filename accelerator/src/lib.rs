@@ -1,1 +1,13 @@
-//! Skiff accelerator library.
+//! Skiff's accelerator: a Tokio service beside an OCI registry.
+//!
+//! Data flows one way through the modules:
+//!
+//! ```text
+//! registry ──blob──▶ layer ──applied layer──▶ tree ──▶ store (SQLite)
+//!                                              │
+//!              request ──▶ plan (delta, contents, packs) ──▶ serve ──frames──▶ device
+//!                                              ▲
+//!                                  cache (layer bytes, encoded packs)
+//! ```
+
+pub mod tree;

@@ -1,0 +1,8 @@
+//! An image's merged root file system, as metadata only.
+//!
+//! A [`Tree`] maps each path to its [`Node`]. File contents are not here: a node says where they
+//! lie, as extents of the uncompressed tar of one layer ([`Content::extents`]).
+
+mod node;
+
+pub use node::{Content, Extent, FileKind, Metadata, Node, Path, Tree};
