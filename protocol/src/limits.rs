@@ -1,0 +1,49 @@
+//! Upper bounds that both sides keep, so that the agent's buffers are fixed.
+
+/// Longest payload of a frame, bytes.
+pub const MAX_PAYLOAD: usize = 32 * 1024;
+
+/// Longest record of the metadata stream, bytes, without its length prefix. An entry with the
+/// longest path, the longest link target and [`MAX_XATTRS`] bytes of attributes fits.
+pub const MAX_RECORD: usize = 60 * 1024;
+
+/// Longest request body, bytes.
+pub const MAX_REQUEST: usize = 64 * 1024;
+
+/// Longest path, bytes: Linux's `PATH_MAX` without its NUL.
+pub const MAX_PATH: usize = 4095;
+
+/// Longest path component, bytes: Linux's `NAME_MAX`.
+pub const MAX_NAME: usize = 255;
+
+/// Longest symbolic link target, bytes.
+pub const MAX_TARGET: usize = 4095;
+
+/// Names and values of one entry's extended attributes together, bytes. ext4 without `ea_inode`
+/// has room for one 4 KiB block; Linux's own bound for one value is 64 KiB.
+pub const MAX_XATTRS: usize = 48 * 1024;
+
+/// Most uncompressed content bytes of a pack.
+pub const MAX_PACK: u32 = 1024 * 1024;
+
+/// Most encoded bytes of a pack: deflate's stored blocks add 5 bytes per 64 KiB at worst.
+pub const MAX_ENCODED_PACK: u32 = MAX_PACK + 4096;
+
+/// Most images in one request.
+pub const MAX_WANTED: usize = 32;
+
+/// Most held images in one request.
+pub const MAX_HELD: usize = 64;
+
+/// Most ranges in one list of packs or contents.
+pub const MAX_RANGES: usize = 256;
+
+/// Longest image reference or name, bytes.
+pub const MAX_REFERENCE: usize = 512;
+
+/// Longest index, manifest or config, bytes. containerd and the registries have 4 MiB, too.
+pub const MAX_BLOB: u64 = 4 * 1024 * 1024;
+
+/// Largest depth of an overlay stack that a delta may be put on. overlayfs takes 500 lower
+/// layers (`OVL_MAX_STACK`, Linux 4.19), but containerd passes them in one page of mount options.
+pub const MAX_DEPTH: u16 = 64;

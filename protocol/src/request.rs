@@ -1,0 +1,130 @@
+//! What the agent asks: one message, in one HTTP request.
+
+use crate::limits::{MAX_HELD, MAX_WANTED};
+use crate::{Digest, Error, Ranges, Version};
+use serde::{Deserialize, Serialize};
+
+/// The body of `POST /v1/deploy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployRequest<'a> {
+    /// What the agent speaks. First, and readable alone by [`DeployRequest::version`].
+    pub version: Version,
+    /// Name and version of the agent, for logs.
+    pub agent: &'a str,
+    /// What images must run on.
+    #[serde(borrow)]
+    pub platform: Platform<'a>,
+    /// Pack codecs that the agent can decode.
+    pub codecs: Codecs,
+    /// What is wanted.
+    #[serde(borrow)]
+    pub want: Want<'a>,
+    /// Images that the device holds whole.
+    #[serde(borrow)]
+    pub held: heapless::Vec<Held<'a>, MAX_HELD>,
+    /// Whether to send, or only to say how much it would be.
+    pub purpose: Purpose,
+    /// Refuse if the whole response would be longer than this many bytes.
+    pub max_bytes: Option<u64>,
+    /// Which part of the plan is needed.
+    pub part: Part,
+}
+
+/// An operating system and a processor, in the words of the OCI image index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform<'a> {
+    /// `linux`.
+    pub os: &'a str,
+    /// `arm64`, `arm`, `amd64`, …
+    pub architecture: &'a str,
+    /// `v8`, `v7`, `v6`, or empty.
+    pub variant: &'a str,
+}
+
+/// A set of codecs, as bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Codecs(pub u32);
+
+impl Codecs {
+    /// Raw deflate (RFC 1951), which every agent decodes.
+    pub const DEFLATE: Self = Self(1);
+
+    /// Whether the set has this codec.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Want<'a> {
+    /// These images, by reference (`REPOSITORY:TAG` or `REPOSITORY@sha256:…`, with or without a
+    /// registry's host).
+    #[serde(borrow)]
+    Images(heapless::Vec<&'a str, MAX_WANTED>),
+    /// The images of an application that the accelerator knows by this name.
+    Application(&'a str),
+}
+
+/// An image that the device holds whole: its tree may be a delta's parent, and its files sources
+/// of local copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held<'a> {
+    /// The reference under which the device knows it; names the repository to look in.
+    pub reference: &'a str,
+    /// Digest of its manifest (not of an index).
+    pub manifest: Digest,
+    /// Layers in its overlay stack, at least 1.
+    pub depth: u16,
+}
+
+/// What the response is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Send what is wanted.
+    Deliver,
+    /// Send the plan, with exact sizes, and nothing else.
+    Measure,
+}
+
+/// Which part of the plan is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Part {
+    /// Metadata and all packs.
+    Whole,
+    /// Of that plan, metadata and every pack but these, which the device has.
+    Resume {
+        /// The plan's ID.
+        plan: Digest,
+        /// Packs that the device has.
+        have: Ranges,
+    },
+    /// Of that plan, no metadata, and only the contents with these numbers, as packs of a content
+    /// space of their own, in ascending number: their local sources were damaged.
+    Repair {
+        /// The plan's ID.
+        plan: Digest,
+        /// Contents that are needed.
+        contents: Ranges,
+    },
+}
+
+impl<'a> DeployRequest<'a> {
+    /// Encodes the request into the buffer.
+    pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Error> {
+        postcard::to_slice(self, buffer).map(|bytes| &*bytes).map_err(|_| Error::BufferTooSmall)
+    }
+
+    /// Decodes a request. Bytes that a later minor version put behind it are ignored.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
+        postcard::take_from_bytes(bytes).map(|(request, _)| request).map_err(|_| Error::Malformed)
+    }
+
+    /// Decodes the version alone: it can be read whatever follows it.
+    pub fn version(bytes: &[u8]) -> Result<Version, Error> {
+        postcard::take_from_bytes(bytes).map(|(version, _)| version).map_err(|_| Error::Malformed)
+    }
+}

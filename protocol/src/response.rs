@@ -1,0 +1,147 @@
+//! The messages in an answer's frames (see [`crate::frame::Kind`]).
+//!
+//! Order: `Progress` and `Notice` anywhere before the first `Metadata`; `Plan`; `Metadata`…;
+//! packs of the hot set, `HotComplete`; the other packs; `Complete`. `Failure` may stand
+//! anywhere instead of what would come, and ends the answer.
+
+use crate::limits::MAX_WANTED;
+use crate::{Digest, Error, Version};
+use serde::{Deserialize, Serialize};
+
+/// What will be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The version that the accelerator answers in.
+    pub version: Version,
+    /// The plan's ID: a digest of all its inputs.
+    pub id: Digest,
+    /// Images.
+    pub images: u16,
+    /// Delta layers.
+    pub layers: u16,
+    /// Entries in all of them.
+    pub entries: u32,
+    /// Contents, from packs and from held images.
+    pub contents: u32,
+    /// Packs in the plan.
+    pub packs: u32,
+    /// Content bytes of every pack but the last, at most [`crate::limits::MAX_PACK`].
+    pub pack_len: u32,
+    /// Content bytes in all packs.
+    pub content_bytes: u64,
+    /// Bytes of the response body from here on, everything counted.
+    pub wire_bytes: u64,
+    /// Whether `wire_bytes` is exact rather than an estimate.
+    pub exact: bool,
+}
+
+/// The accelerator works on something before it can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What it does.
+    pub phase: Phase,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes to do, 0 if not known.
+    pub total: u64,
+}
+
+/// What the accelerator does before it can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Reads image layers from the registry for the first time.
+    Ingest,
+    /// Compares trees and packs contents.
+    Plan,
+}
+
+/// Something that an operator may want to know; the deployment goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The held image with this index in the request is unknown to the accelerator and gone from
+    /// the registry; it counts as not held.
+    HeldUnknown(u16),
+}
+
+/// A pack's head. Its encoded bytes follow at once in [`crate::frame::Kind::PackData`] frames.
+///
+/// Pack `number` holds the content bytes `number × pack_len ..` of the plan's content space: all
+/// contents with [`crate::record::Source::Pack`], in ascending number, one behind the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pack {
+    /// Which pack it is, whatever its place in the stream.
+    pub number: u32,
+    /// How it is encoded.
+    pub codec: Codec,
+    /// Content bytes.
+    pub len: u32,
+    /// Encoded bytes.
+    pub encoded_len: u32,
+}
+
+/// How a pack is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Codec {
+    /// Raw deflate (RFC 1951).
+    Deflate,
+}
+
+/// The last frame: everything has been sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complete {
+    /// The plan's ID again.
+    pub plan: Digest,
+    /// Digest of each image's whole tree, in the order of the images.
+    pub trees: heapless::Vec<Digest, MAX_WANTED>,
+}
+
+/// Why the accelerator can't do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure<'a> {
+    /// For programs.
+    pub code: FailureCode,
+    /// For people: one sentence.
+    pub message: &'a str,
+}
+
+/// Why the accelerator can't do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum FailureCode {
+    /// No common major version.
+    Version,
+    /// The request does not decode or contradicts itself.
+    BadRequest,
+    /// An image or application is unknown.
+    NotFound,
+    /// The image has nothing for this platform.
+    NoPlatform,
+    /// The registry does not answer.
+    RegistryUnavailable,
+    /// The registry refuses the accelerator's credentials.
+    RegistryDenied,
+    /// The image contradicts its own digests or can't be unpacked.
+    BadImage,
+    /// The response would be longer than the request's `max_bytes`.
+    OverBudget,
+    /// The plan that the request names is not what the accelerator would do now.
+    PlanChanged,
+    /// Something is wrong in the accelerator.
+    Internal,
+}
+
+/// Decodes a frame's payload into its message; nothing may be left over.
+pub fn decode<'a, M: Deserialize<'a>>(payload: &'a [u8]) -> Result<M, Error> {
+    match postcard::take_from_bytes(payload) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Error::Malformed),
+    }
+}
+
+/// Encodes a message into the buffer, to be a frame's payload.
+pub fn encode<'b, M: Serialize>(message: &M, buffer: &'b mut [u8]) -> Result<&'b [u8], Error> {
+    postcard::to_slice(message, buffer).map(|bytes| &*bytes).map_err(|_| Error::BufferTooSmall)
+}

@@ -1,0 +1,19 @@
+//! The protocol's version.
+
+use serde::{Deserialize, Serialize};
+
+/// A protocol version. Peers with the same `major` understand each other: the accelerator answers
+/// in the lower of the two minors. A minor version may add fields at the end of a message,
+/// variants at the end of an enumeration and frame kinds, and sends them only to who knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version {
+    /// Changed when an old peer could misunderstand.
+    pub major: u16,
+    /// Changed when something was added.
+    pub minor: u16,
+}
+
+impl Version {
+    /// What this crate speaks.
+    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+}
