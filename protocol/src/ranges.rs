@@ -25,15 +25,14 @@ impl Ranges {
     /// Adds a number that is not below any that was added before. When the list is full the last
     /// range is stretched, so that the set then holds more than was asked for, never less.
     pub fn insert(&mut self, number: u32) {
-        if let Some(range) = self.0.last_mut() {
-            if number <= range.last.saturating_add(1) {
+        let full = self.0.is_full();
+        match self.0.last_mut() {
+            Some(range) if full || number <= range.last.saturating_add(1) => {
                 range.last = range.last.max(number);
-                return;
             }
-        }
-        if self.0.push(Range { first: number, last: number }).is_err() {
-            if let Some(range) = self.0.last_mut() {
-                range.last = number;
+            _ => {
+                // There is room: a full list took the arm above.
+                let _ = self.0.push(Range { first: number, last: number });
             }
         }
     }

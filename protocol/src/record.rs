@@ -119,8 +119,6 @@ pub enum Parent {
     None,
     /// A held image, by its index in the request's list.
     Held(u16),
-    /// An earlier layer of this answer.
-    Layer(u16),
 }
 
 /// A name in a layer. Entries come in byte order of their whole paths, which puts a directory

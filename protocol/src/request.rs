@@ -57,6 +57,7 @@ impl Codecs {
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "one per request, and there is no allocator")]
 #[non_exhaustive]
 pub enum Want<'a> {
     /// These images, by reference (`REPOSITORY:TAG` or `REPOSITORY@sha256:…`, with or without a
