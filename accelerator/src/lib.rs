@@ -10,4 +10,6 @@
 //!                                  cache (layer bytes, encoded packs)
 //! ```
 
+pub mod packs;
+pub mod plan;
 pub mod tree;

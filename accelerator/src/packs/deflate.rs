@@ -1,0 +1,50 @@
+//! Raw deflate (RFC 1951) by libdeflate, which takes whole buffers: packs are bounded, and the
+//! metadata stream is in memory anyway.
+
+use libdeflater::{CompressionLvl, Compressor};
+
+/// The level that finds the shortest encoding.
+pub const BEST: i32 = 12;
+
+/// Encodes `bytes` as one raw deflate stream. Levels are libdeflate's, 1 to 12; others count as
+/// [`BEST`].
+pub fn encode(bytes: &[u8], level: i32) -> Vec<u8> {
+    let level = CompressionLvl::new(level).unwrap_or_else(|_| CompressionLvl::best());
+    let mut compressor = Compressor::new(level);
+    let mut encoded = vec![0; compressor.deflate_compress_bound(bytes.len())];
+    // It can't fail: the bound is room enough for every input.
+    let len = compressor.deflate_compress(bytes, &mut encoded).unwrap_or_default();
+    encoded.truncate(len);
+    encoded.shrink_to_fit();
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use skiff_protocol::limits::{MAX_ENCODED_PACK, MAX_PACK};
+
+    #[test]
+    fn a_pack_that_does_not_compress_keeps_its_limit() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = (0..MAX_PACK)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state.to_be_bytes()[0]
+            })
+            .collect();
+        for level in [1, 6, 9, 12] {
+            let encoded = encode(&noise, level);
+            assert!(encoded.len() <= usize::try_from(MAX_ENCODED_PACK).unwrap(), "{level}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn miniz_decodes_it(bytes in prop::collection::vec(0..4u8, 0..5000), level in 1..13) {
+            let decoded = miniz_oxide::inflate::decompress_to_vec(&encode(&bytes, level)).unwrap();
+            prop_assert_eq!(decoded, bytes);
+        }
+    }
+}

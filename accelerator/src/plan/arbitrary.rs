@@ -1,0 +1,111 @@
+//! Small trees for tests: by hand and by chance.
+
+use crate::tree::{Content, FileKind, Metadata, Node, Tree};
+use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+
+/// What a test tree has under a path.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    Directory,
+    File(u8),
+    Symlink,
+    Fifo,
+    Link(String),
+}
+
+pub(crate) type Name = (String, What, u8);
+
+pub(crate) fn dir(path: &str) -> Name {
+    (path.to_owned(), What::Directory, 0)
+}
+
+/// A file whose content is `n` bytes of value `n`.
+pub(crate) fn file(path: &str, n: u8) -> Name {
+    (path.to_owned(), What::File(n), 0)
+}
+
+pub(crate) fn link(path: &str, first: &str) -> Name {
+    (path.to_owned(), What::Link(first.to_owned()), 0)
+}
+
+/// The content of [`file`].
+pub(crate) fn content(n: u8) -> Content {
+    let bytes = vec![n; n.into()];
+    let size = n.into();
+    Content { sha256: Sha256::digest(&bytes).into(), size, layer: 0, extents: Vec::new() }
+}
+
+/// A tree with these names. What has no directory above it, or links to no file, is left out.
+pub(crate) fn tree(names: &[Name]) -> Tree {
+    let mut tree = Tree::default();
+    for (inode, (path, what, flavour)) in (1..).zip(names) {
+        let above = path.rsplit_once('/').map(|(above, _)| above.as_bytes());
+        let is_dir =
+            |path: &[u8]| tree.nodes.get(path).is_some_and(|n| n.kind == FileKind::Directory);
+        if !above.is_none_or(is_dir) || tree.nodes.contains_key(path.as_bytes()) {
+            continue;
+        }
+        let meta = Metadata {
+            mode: 0o644,
+            uid: u32::from(*flavour),
+            gid: 0,
+            mtime: 0,
+            mtime_nanos: 0,
+            xattrs: BTreeMap::new(),
+        };
+        let kind = match what {
+            What::Directory => FileKind::Directory,
+            What::File(n) => FileKind::File(content(*n)),
+            What::Symlink => FileKind::Symlink(vec![b'a' + flavour]),
+            What::Fifo => FileKind::Fifo,
+            What::Link(first) => {
+                let first = tree.nodes.get(first.as_bytes()).cloned();
+                if let Some(first) = first.filter(|node| node.kind != FileKind::Directory) {
+                    tree.nodes.insert(path.clone().into_bytes(), first);
+                }
+                continue;
+            }
+        };
+        tree.nodes.insert(path.clone().into_bytes(), Node { meta, kind, inode });
+    }
+    tree
+}
+
+fn path() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec!["a", "b", "b-", "c"]);
+    prop::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    let what = prop_oneof![
+        5 => Just(What::Directory),
+        4 => (0..3u8).prop_map(What::File),
+        1 => Just(What::Symlink),
+        1 => Just(What::Fifo),
+        3 => path().prop_map(What::Link),
+    ];
+    (path(), what, 0..2u8)
+}
+
+fn names() -> impl Strategy<Value = Vec<Name>> {
+    prop::collection::vec(name(), 0..24).prop_map(|mut names| {
+        names.sort_by_key(|(path, what, _)| {
+            (path.matches('/').count(), matches!(what, What::Link(_)))
+        });
+        names
+    })
+}
+
+/// Two trees that have much in common.
+pub(crate) fn trees() -> impl Strategy<Value = (Tree, Tree)> {
+    (names(), names(), names()).prop_map(|(common, old, new)| {
+        let of = |own: &[Name]| {
+            let mut all = [own, &common].concat();
+            all.sort_by_key(|(path, ..)| path.matches('/').count());
+            tree(&all)
+        };
+        (of(&old), of(&new))
+    })
+}

@@ -1,0 +1,54 @@
+//! A plan's name: the SHA-256 of everything that it was made from.
+//!
+//! ```text
+//! "skiff plan" · order version · codec · pack length
+//! wanted images: count, each: target · manifest · tree
+//! held images:   count, each: manifest · depth · known · tree
+//! layers:        count, each: parent
+//! ```
+//!
+//! Numbers are u32 or u64, little-endian. The level of compression is not an input: a pack is
+//! decoded the same way whatever it was.
+
+use super::{Held, Wanted, order};
+use sha2::{Digest as _, Sha256};
+use skiff_protocol::Digest;
+use skiff_protocol::limits::MAX_PACK;
+use skiff_protocol::record::Parent;
+
+/// Name of the codec in plans: raw deflate.
+const DEFLATE: u8 = 1;
+
+/// The ID of the plan with these inputs and parents of layers.
+pub fn of(wanted: &[Wanted], held: &[Held], parents: &[Parent]) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(b"skiff plan");
+    hash.update([order::VERSION, DEFLATE]);
+    hash.update(MAX_PACK.to_le_bytes());
+    length(&mut hash, wanted.len());
+    for want in wanted {
+        hash.update(want.target.0);
+        hash.update(want.manifest.0);
+        hash.update(want.tree_digest.0);
+    }
+    length(&mut hash, held.len());
+    for held in held {
+        hash.update(held.manifest.0);
+        hash.update(held.depth.to_le_bytes());
+        hash.update([u8::from(held.tree.is_some())]);
+        hash.update(held.tree.as_ref().map_or([0; 32], |(_, digest)| digest.0));
+    }
+    length(&mut hash, parents.len());
+    for parent in parents {
+        let number = match parent {
+            Parent::Held(held) => u32::from(*held),
+            _ => u32::MAX,
+        };
+        hash.update(number.to_le_bytes());
+    }
+    Digest(hash.finalize().into())
+}
+
+fn length(hash: &mut Sha256, len: usize) {
+    hash.update((len as u64).to_le_bytes());
+}
