@@ -12,4 +12,5 @@
 
 pub mod packs;
 pub mod plan;
+pub mod serve;
 pub mod tree;

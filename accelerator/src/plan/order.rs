@@ -1,5 +1,18 @@
-//! The order of contents in the content space: what is alike stands together, because a pack is
-//! compressed with a window of 32 KiB.
+//! The order of contents in the content space: by path.
+//!
+//! What is alike should stand together, because a pack is compressed with a window of 32 KiB.
+//! Tried on real images (Debian's nginx and MariaDB, Node-RED from npm; MB of packs, deflate
+//! level 6), other orders gain nothing that is worth a rule:
+//!
+//! | order | nginx, fresh | nginx, update | Node-RED, update |
+//! |---|---|---|---|
+//! | path | 65.38 | 11.00 | 34.56 |
+//! | extension, path | 65.40 | 11.00 | |
+//! | extension, name, path | 65.53 | 11.03 | 34.54 |
+//! | extension, size, path | | 10.99 | |
+//! | place in the layers | | 11.00 | 34.56 |
+//!
+//! A hot set, once there are any, is put before all others, in its own order.
 
 use std::cmp::Ordering;
 
@@ -8,15 +21,5 @@ pub const VERSION: u8 = 1;
 
 /// Compares two contents by the paths of the first entries that need them.
 pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
-    key(a).cmp(&key(b))
-}
-
-/// What contents are sorted by: extension, then name, then whole path.
-fn key(path: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    let extension = match name.iter().rposition(|&byte| byte == b'.') {
-        Some(dot) if dot > 0 => &name[dot + 1..],
-        _ => b"",
-    };
-    (extension, name, path)
+    a.cmp(b)
 }

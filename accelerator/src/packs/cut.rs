@@ -1,0 +1,110 @@
+//! Cutting: which bytes a pack holds, its name in the cache, and the reading of those bytes.
+
+use super::deflate;
+use crate::plan::contents::Contents;
+use crate::plan::space::Space;
+use crate::tree::Content;
+use sha2::{Digest as _, Sha256};
+use skiff_protocol::Digest;
+use std::sync::Arc;
+
+/// Reads contents of the wanted images. Blocking.
+pub trait ReadContent: Send + Sync + 'static {
+    /// Fills `into` with the content's bytes from `offset`. `image` is the index of a wanted image
+    /// that has the content.
+    fn read(
+        &self,
+        image: usize,
+        content: &Content,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Why a pack can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// A content can't be read.
+    #[error("the content {content} can't be read from its layer")]
+    Read {
+        /// The content.
+        content: Digest,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The pack cache fails.
+    #[error("the pack cache fails")]
+    Cache(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The pack's maker panicked or was cancelled.
+    #[error("the encoder of a pack ended early")]
+    Encoder(#[source] tokio::task::JoinError),
+}
+
+/// The packs of one content space.
+pub struct Cutter<R> {
+    contents: Arc<Contents>,
+    space: Space,
+    reader: R,
+    level: i32,
+}
+
+impl<R> std::fmt::Debug for Cutter<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cutter").field("packs", &self.space.packs()).finish_non_exhaustive()
+    }
+}
+
+impl<R: ReadContent> Cutter<R> {
+    /// The packs of `space`, whose numbers are those of `contents`.
+    pub fn new(contents: Arc<Contents>, space: Space, reader: R, level: i32) -> Self {
+        Self { contents, space, reader, level }
+    }
+
+    /// The space that is cut.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Content bytes of a pack.
+    pub fn len(&self, number: u32) -> u32 {
+        self.space.pack(number).iter().map(|piece| piece.len).sum()
+    }
+
+    /// A name for the encoded pack: a digest of what is in it and how it is encoded, so that equal
+    /// packs of different plans are one in the cache.
+    pub fn key(&self, number: u32) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update(b"skiff pack deflate");
+        hash.update(self.level.to_le_bytes());
+        for piece in self.space.pack(number) {
+            let sha256 = self.contents.get(piece.content).map_or([0; 32], |c| c.content.sha256);
+            hash.update(sha256);
+            hash.update(piece.offset.to_le_bytes());
+            hash.update(piece.len.to_le_bytes());
+        }
+        Digest(hash.finalize().into())
+    }
+
+    /// Reads and encodes a pack. Blocks, for some 100 ms.
+    pub fn encode(&self, number: u32) -> Result<Vec<u8>, PackError> {
+        Ok(deflate::encode(&self.fill(number)?, self.level))
+    }
+
+    /// Reads what a pack holds.
+    pub fn fill(&self, number: u32) -> Result<Vec<u8>, PackError> {
+        let pieces = self.space.pack(number);
+        let mut bytes = Vec::new();
+        for piece in pieces {
+            let Some(needed) = self.contents.get(piece.content) else { continue };
+            let start = bytes.len();
+            bytes.resize(start + usize::try_from(piece.len).unwrap_or(0), 0);
+            self.reader
+                .read(needed.image, &needed.content, piece.offset, &mut bytes[start..])
+                .map_err(|source| {
+                    let content = Digest(needed.content.sha256);
+                    PackError::Read { content, source }
+                })?;
+        }
+        Ok(bytes)
+    }
+}

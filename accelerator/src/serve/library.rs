@@ -1,0 +1,79 @@
+//! What the service needs of the rest of the accelerator: images by name and by digest, their
+//! contents, a cache of packs, and a place for plans.
+
+use super::progress::Meter;
+use super::refusal::Refusal;
+use crate::packs::cut::{PackError, ReadContent};
+use crate::plan::Blob;
+use crate::tree::Tree;
+use skiff_protocol::Digest;
+use skiff_protocol::request::Platform;
+use std::sync::Arc;
+
+/// An image that has been ingested.
+#[derive(Debug, Clone)]
+pub struct Known<I> {
+    /// What the device's image record points to: the index or, where there is none, the manifest.
+    pub target: Digest,
+    /// The manifest.
+    pub manifest: Digest,
+    /// Its merged tree.
+    pub tree: Arc<Tree>,
+    /// The tree's digest.
+    pub tree_digest: Digest,
+    /// The index (where there is one), manifest and config.
+    pub blobs: Vec<Blob>,
+    /// Encoded bytes for a thousand content bytes in the layers as the registry has them, for
+    /// estimates.
+    pub ratio: u64,
+    /// What [`Library::reader`] needs to find the image's contents.
+    pub image: I,
+}
+
+/// What the service is made on.
+pub trait Library: Send + Sync + 'static {
+    /// An image as the library has it.
+    type Image: Clone + Send + Sync + 'static;
+    /// What reads contents.
+    type Reader: ReadContent;
+
+    /// The image that a reference names now.
+    fn image(
+        &self,
+        reference: &str,
+        platform: &Platform<'_>,
+        meter: &Meter,
+    ) -> impl Future<Output = Result<Known<Self::Image>, Refusal>> + Send;
+
+    /// The image with this manifest, from the reference's repository.
+    fn held(
+        &self,
+        reference: &str,
+        manifest: Digest,
+        platform: &Platform<'_>,
+        meter: &Meter,
+    ) -> impl Future<Output = Result<Known<Self::Image>, Refusal>> + Send;
+
+    /// A reader of the contents of these images, which it calls by their index.
+    fn reader(
+        &self,
+        images: Vec<Self::Image>,
+    ) -> impl Future<Output = Result<Self::Reader, Refusal>> + Send;
+
+    /// The pack with this key, from the cache or else from `make`, which blocks.
+    fn pack(
+        &self,
+        key: Digest,
+        make: impl FnOnce() -> Result<Vec<u8>, PackError> + Send + 'static,
+    ) -> impl Future<Output = Result<Arc<[u8]>, PackError>> + Send;
+
+    /// Encoded bytes of the pack with this key, if it is cached.
+    fn pack_len(&self, key: Digest) -> Option<u64>;
+
+    /// Keeps a plan's inputs under its ID.
+    fn keep_plan(
+        &self,
+        id: Digest,
+        inputs: Vec<u8>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+}

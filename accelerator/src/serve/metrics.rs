@@ -1,0 +1,101 @@
+//! What the service counts, in Prometheus' text format.
+//!
+//! | name | |
+//! |---|---|
+//! | `skiff_build_info{version}` | 1 |
+//! | `skiff_deployments_total{result}` | answers by how they ended: `complete`, `failed`, `gone` |
+//! | `skiff_sent_bytes_total` | bytes of response bodies handed to connections |
+//! | `skiff_ingest_seconds_sum`, `_count` | time from a request to its images' trees |
+//! | `skiff_plan_seconds_sum`, `_count` | time that planning took |
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With `Complete`.
+    Complete,
+    /// With `Failure`.
+    Failed,
+    /// The device closed the connection.
+    Gone,
+}
+
+/// All counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    endings: [AtomicU64; 3],
+    sent: AtomicU64,
+    ingest: Summary,
+    plan: Summary,
+}
+
+#[derive(Debug, Default)]
+struct Summary {
+    micros: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Summary {
+    fn add(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.micros.fetch_add(micros, Relaxed);
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    fn write(&self, text: &mut String, name: &str) {
+        let micros = self.micros.load(Relaxed);
+        let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+        let count = self.count.load(Relaxed);
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            text,
+            "# TYPE {name} summary\n{name}_sum {seconds}.{micros:06}\n{name}_count {count}"
+        );
+    }
+}
+
+impl Metrics {
+    /// An answer ended.
+    pub fn ended(&self, ending: Ending) {
+        self.endings[ending as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Bytes went to a connection.
+    pub fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
+    }
+
+    /// The images of a request are known.
+    pub fn ingested(&self, time: Duration) {
+        self.ingest.add(time);
+    }
+
+    /// A plan is made.
+    pub fn planned(&self, time: Duration) {
+        self.plan.add(time);
+    }
+
+    /// The text that `GET /metrics` answers with.
+    pub fn render(&self) -> String {
+        let mut text = format!(
+            "# TYPE skiff_build_info gauge\nskiff_build_info{{version=\"{}\"}} 1\n\
+             # TYPE skiff_deployments_total counter\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        let endings =
+            [(Ending::Complete, "complete"), (Ending::Failed, "failed"), (Ending::Gone, "gone")];
+        for (ending, name) in endings {
+            let count = self.endings[ending as usize].load(Relaxed);
+            let _ = writeln!(text, "skiff_deployments_total{{result=\"{name}\"}} {count}");
+        }
+        let sent = self.sent.load(Relaxed);
+        let _ =
+            writeln!(text, "# TYPE skiff_sent_bytes_total counter\nskiff_sent_bytes_total {sent}");
+        self.ingest.write(&mut text, "skiff_ingest_seconds");
+        self.plan.write(&mut text, "skiff_plan_seconds");
+        text
+    }
+}

@@ -1,0 +1,126 @@
+//! The HTTP service.
+//!
+//! | resource | |
+//! |---|---|
+//! | `POST /v1/deploy` | a deployment: a request message in, a stream of frames out |
+//! | `GET /healthz` | `ok` as long as the service runs |
+//! | `GET /metrics` | counters in Prometheus' text format, see [`metrics`] |
+//!
+//! Whatever the protocol can say, it says in frames, with status 200, so that an agent has one way
+//! to read an answer. Other statuses are for clients that speak no Skiff: a body that is too long
+//! (413) or is of another media type (415).
+//!
+//! ```text
+//! request ──▶ answer ──▶ library (images, trees) ──▶ plan ──▶ shipment ──▶ sink ══▶ body
+//!               │                                                            one place
+//!               └── runs in a task of its own, which ends when the body is dropped
+//! ```
+
+mod answer;
+pub mod body;
+pub mod frames;
+pub mod library;
+pub mod metrics;
+pub mod progress;
+pub mod refusal;
+mod request;
+mod shipment;
+
+use answer::{Ended, answer};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use body::Sink;
+use library::Library;
+use metrics::{Ending, Metrics};
+use skiff_protocol::limits::MAX_REQUEST;
+use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// The level of compression of packs; see [`crate::packs`] for how it was chosen.
+pub const PACK_LEVEL: i32 = 6;
+
+/// The service and what it shares between answers.
+#[derive(Debug)]
+pub struct Service<L> {
+    library: Arc<L>,
+    metrics: Arc<Metrics>,
+    permits: Arc<Semaphore>,
+    ahead: usize,
+    level: i32,
+}
+
+impl<L: Library> Service<L> {
+    /// A service on this library, whose packs are compressed with this level.
+    pub fn new(library: L, level: i32) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            library: Arc::new(library),
+            metrics: Arc::default(),
+            permits: Arc::new(Semaphore::new(processors)),
+            ahead: processors + 1,
+            level,
+        }
+    }
+
+    /// Serves until `stop` resolves; answers that have begun are finished.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let router = Router::new()
+            .route(DEPLOY_PATH, post(deploy::<L>))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/metrics", get(render::<L>))
+            .layer(DefaultBodyLimit::max(MAX_REQUEST))
+            .with_state(Arc::new(self));
+        axum::serve(listener, router).with_graceful_shutdown(stop).await
+    }
+}
+
+async fn render<L: Library>(State(service): State<Arc<Service<L>>>) -> String {
+    service.metrics.render()
+}
+
+async fn deploy<L: Library>(
+    State(service): State<Arc<Service<L>>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != MEDIA_TYPE) {
+        let text = format!("the body has to be of type {MEDIA_TYPE}\n");
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+    }
+    let (sink, stream) = body::channel(service.metrics.clone());
+    tokio::spawn(respond(service, body, sink));
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], Body::new(stream)).into_response()
+}
+
+/// Answers into the sink, and ends an answer that fails with the reason.
+async fn respond<L: Library>(service: Arc<Service<L>>, body: Bytes, mut sink: Sink) {
+    let closed = sink.closed();
+    let ended = tokio::select! {
+        ended = answer(&service, &body, &mut sink) => ended,
+        () = closed => Err(Ended::Gone),
+    };
+    let ending = match ended {
+        Ok(()) => Ending::Complete,
+        Err(Ended::Gone) => Ending::Gone,
+        Err(Ended::Refused(refusal)) => {
+            tracing::warn!(code = ?refusal.code, "{refusal}");
+            if let Ok(frame) = refusal.frame() {
+                // Whoever does not listen any more needs no reason either.
+                let _ = sink.send(frame).await;
+            }
+            Ending::Failed
+        }
+    };
+    tracing::info!(bytes = sink.sent(), ?ending, "answered");
+    service.metrics.ended(ending);
+}

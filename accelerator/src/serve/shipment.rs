@@ -1,0 +1,117 @@
+//! What an answer carries after its plan: metadata, packs, and how many bytes that is.
+//!
+//! The length is exact if every pack is in the cache or is made for it (a measurement, or a
+//! request with a byte budget). Otherwise packs that are not cached are estimated: their content
+//! bytes by the ratio that the wanted images' layers have in the registry.
+
+use super::Service;
+use super::answer::Ended;
+use super::body::Sink;
+use super::frames;
+use super::library::Library;
+use super::refusal::Refusal;
+use crate::packs::ahead::Ahead;
+use crate::packs::cut::{Cutter, PackError};
+use skiff_protocol::frame::{HEADER_LEN, Kind};
+use skiff_protocol::limits::MAX_PAYLOAD;
+use skiff_protocol::{Digest, Ranges};
+use std::sync::Arc;
+
+/// Metadata bytes given to the connection at once.
+const STEP: usize = 8 * MAX_PAYLOAD;
+
+/// The part of a plan that is sent.
+pub(crate) struct Shipment<'s, L: Library> {
+    pub(crate) service: &'s Service<L>,
+    pub(crate) id: Digest,
+    pub(crate) images: u16,
+    pub(crate) layers: u16,
+    pub(crate) entries: u32,
+    pub(crate) contents: u32,
+    pub(crate) metadata: Option<Vec<u8>>,
+    pub(crate) cutter: Arc<Cutter<L::Reader>>,
+    pub(crate) have: Option<Ranges>,
+    pub(crate) ratio: u64,
+}
+
+impl<L: Library> Shipment<'_, L> {
+    /// Bytes of all frames after the plan's, `complete` being those of the last one, and whether
+    /// they are exact. Makes all packs if they must be.
+    pub(crate) async fn wire_bytes(
+        &self,
+        complete: usize,
+        must_be_exact: bool,
+    ) -> Result<(u64, bool), Ended> {
+        let metadata = self.metadata.as_ref().map_or(0, Vec::len);
+        let mut bytes = frames::sliced_len(metadata) + (HEADER_LEN + complete) as u64;
+        let mut exact = true;
+        let mut missing = Vec::new();
+        for number in self.numbers() {
+            let len = self.cutter.len(number);
+            match self.service.library.pack_len(self.cutter.key(number)) {
+                Some(encoded) => bytes += pack_len(number, len, encoded)?,
+                None if must_be_exact => missing.push(number),
+                None => {
+                    exact = false;
+                    bytes += pack_len(number, len, scaled(len, self.ratio))?;
+                }
+            }
+        }
+        let mut packs = self.packs(missing.into_iter());
+        while let Some(made) = packs.next().await {
+            let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
+            bytes += pack_len(number, self.cutter.len(number), encoded.len() as u64)?;
+        }
+        Ok((bytes, exact))
+    }
+
+    /// Sends metadata and packs.
+    pub(crate) async fn send(&self, sink: &mut Sink) -> Result<(), Ended> {
+        for stretch in self.metadata.iter().flat_map(|stream| stream.chunks(STEP)) {
+            sink.send(frames::metadata(stretch)?).await?;
+        }
+        // No hot sets are known yet, so that the hot part is complete at once.
+        sink.send(frames::empty(Kind::HotComplete)?).await?;
+        let mut packs = self.packs(self.numbers());
+        while let Some(made) = packs.next().await {
+            let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
+            sink.send(frames::pack(number, self.cutter.len(number), &encoded)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Numbers of the packs that the device lacks.
+    fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        let has = |number| self.have.as_ref().is_some_and(|have| have.contains(number));
+        (0..self.cutter.space().packs()).filter(move |number| !has(*number))
+    }
+
+    fn packs<'a>(&self, numbers: impl Iterator<Item = u32> + Send + 'a) -> Ahead<'a, Arc<[u8]>> {
+        let (library, permits) = (self.service.library.clone(), self.service.permits.clone());
+        let cutter = self.cutter.clone();
+        Ahead::new(numbers, self.service.ahead, move |number| {
+            let (library, permits) = (library.clone(), permits.clone());
+            let cutter = cutter.clone();
+            tokio::spawn(async move {
+                let key = cutter.key(number);
+                let permit = permits.acquire_owned().await;
+                library
+                    .pack(key, move || {
+                        let _permit = permit.map_err(|e| PackError::Cache(e.into()))?;
+                        cutter.encode(number)
+                    })
+                    .await
+            })
+        })
+    }
+}
+
+fn pack_len(number: u32, len: u32, encoded: u64) -> Result<u64, Ended> {
+    let encoded = usize::try_from(encoded).map_err(|_| skiff_protocol::Error::Malformed)?;
+    Ok(frames::pack_len(number, len, encoded)?)
+}
+
+/// `len` times a ratio, in thousandths: exact enough for an estimate.
+fn scaled(len: u32, ratio: u64) -> u64 {
+    u64::from(len) * ratio / 1000
+}

@@ -1,0 +1,384 @@
+//! The service over TCP, on images that lie in memory: every kind of request and refusal. Images
+//! from a registry are in `deploy.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod common;
+
+use common::{Answer, ask, check, get, post, ranges, request};
+use sha2::Digest as _;
+use skiff_accelerator::packs::cut::{PackError, ReadContent};
+use skiff_accelerator::plan::Blob;
+use skiff_accelerator::serve::library::{Known, Library};
+use skiff_accelerator::serve::progress::Meter;
+use skiff_accelerator::serve::refusal::Refusal;
+use skiff_accelerator::serve::{PACK_LEVEL, Service};
+use skiff_accelerator::tree::{Content, FileKind, Metadata, Node, Tree};
+use skiff_protocol::limits::MAX_REQUEST;
+use skiff_protocol::record::{Parent, Role};
+use skiff_protocol::request::{Codecs, Held, Part, Platform, Purpose, Want};
+use skiff_protocol::response::{FailureCode, Notice};
+use skiff_protocol::{Digest, MEDIA_TYPE, Version};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn sha256(bytes: &[u8]) -> Digest {
+    Digest(sha2::Sha256::digest(bytes).into())
+}
+
+/// Bytes that compress, but not to nothing.
+fn bytes(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let words = std::iter::repeat_with(move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        u8::try_from(state >> 28).unwrap()
+    });
+    words.take(len).collect()
+}
+
+/// Images in memory; `slow` takes ten seconds.
+#[derive(Debug, Default)]
+struct Memory {
+    images: BTreeMap<&'static str, Known<()>>,
+    contents: Arc<HashMap<[u8; 32], Vec<u8>>>,
+    packs: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    plans: Mutex<Vec<Digest>>,
+}
+
+type Files = &'static [(&'static str, u32, usize)];
+
+impl Memory {
+    fn new(images: &[(&'static str, Files)]) -> Self {
+        let mut memory = Self::default();
+        let mut contents = HashMap::new();
+        for (name, files) in images {
+            let mut tree = Tree::default();
+            for (inode, (path, seed, len)) in (0..).zip(*files) {
+                let content = bytes(*seed, *len);
+                let sha256 = sha256(&content).0;
+                let size = content.len() as u64;
+                contents.insert(sha256, content);
+                let kind = FileKind::File(Content { sha256, size, layer: 0, extents: Vec::new() });
+                let xattrs = BTreeMap::new();
+                let meta =
+                    Metadata { mode: 0o644, uid: 0, gid: 0, mtime: -1, mtime_nanos: 5, xattrs };
+                tree.nodes.insert(path.as_bytes().to_vec(), Node { meta, kind, inode });
+            }
+            let manifest = sha256(name.as_bytes());
+            let blobs = vec![Blob {
+                role: Role::Manifest,
+                digest: manifest,
+                media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+                bytes: name.as_bytes().to_vec(),
+            }];
+            let known = Known {
+                target: manifest,
+                manifest,
+                tree: Arc::new(tree),
+                tree_digest: manifest,
+                blobs,
+                ratio: 400,
+                image: (),
+            };
+            memory.images.insert(name, known);
+        }
+        memory.contents = Arc::new(contents);
+        memory
+    }
+}
+
+struct Reader(Arc<HashMap<[u8; 32], Vec<u8>>>);
+
+impl ReadContent for Reader {
+    fn read(
+        &self,
+        _: usize,
+        content: &Content,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let offset = usize::try_from(offset)?;
+        into.copy_from_slice(&self.0[&content.sha256][offset..offset + into.len()]);
+        Ok(())
+    }
+}
+
+impl Library for Memory {
+    type Image = ();
+    type Reader = Reader;
+
+    async fn image(
+        &self,
+        reference: &str,
+        _: &Platform<'_>,
+        _: &Meter,
+    ) -> Result<Known<()>, Refusal> {
+        if reference == "slow" {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        let missing = || Refusal::new(FailureCode::NotFound, format!("no image {reference}"));
+        self.images.get(reference).cloned().ok_or_else(missing)
+    }
+
+    async fn held(
+        &self,
+        reference: &str,
+        manifest: Digest,
+        platform: &Platform<'_>,
+        meter: &Meter,
+    ) -> Result<Known<()>, Refusal> {
+        let known = self.image(reference, platform, meter).await?;
+        assert_eq!(known.manifest, manifest);
+        Ok(known)
+    }
+
+    async fn reader(&self, _: Vec<()>) -> Result<Reader, Refusal> {
+        Ok(Reader(self.contents.clone()))
+    }
+
+    async fn pack(
+        &self,
+        key: Digest,
+        make: impl FnOnce() -> Result<Vec<u8>, PackError> + Send + 'static,
+    ) -> Result<Arc<[u8]>, PackError> {
+        if let Some(pack) = self.packs.lock().unwrap().get(&key) {
+            return Ok(pack.clone());
+        }
+        let pack = tokio::task::spawn_blocking(make).await.map_err(PackError::Encoder)??;
+        let pack: Arc<[u8]> = pack.into();
+        self.packs.lock().unwrap().insert(key, pack.clone());
+        Ok(pack)
+    }
+
+    fn pack_len(&self, key: Digest) -> Option<u64> {
+        self.packs.lock().unwrap().get(&key).map(|pack| pack.len() as u64)
+    }
+
+    async fn keep_plan(&self, id: Digest, _: Vec<u8>) -> Result<(), Refusal> {
+        self.plans.lock().unwrap().push(id);
+        Ok(())
+    }
+}
+
+const MIB: usize = 1 << 20;
+const OLD: Files = &[("a", 1, 100), ("b", 2, 3 * MIB), ("c", 3, 5), ("gone", 4, 9), ("z", 5, 0)];
+const NEW: Files = &[("a", 1, 100), ("b", 9, 3 * MIB + 7), ("c", 3, 6), ("d", 4, 9), ("z", 5, 0)];
+
+/// A service with images `old` and `new`, which lives as long as the runtime.
+fn serve(runtime: &tokio::runtime::Runtime) -> SocketAddr {
+    let memory = Memory::new(&[("old", OLD), ("new", NEW)]);
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(Service::new(memory, PACK_LEVEL).run(listener, std::future::pending()));
+    address
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().unwrap()
+}
+
+fn held(name: &'static str) -> Held<'static> {
+    Held { reference: name, manifest: sha256(name.as_bytes()), depth: 1 }
+}
+
+fn plan_id(answer: &Answer) -> Digest {
+    answer.plan.unwrap().id
+}
+
+#[test]
+fn a_fresh_pull_has_everything_once() {
+    let runtime = runtime();
+    let answer = ask(serve(&runtime), &request(&["old"], &[]));
+    assert_eq!(answer.paths(0), ["a", "b", "c", "gone", "z"]);
+    assert_eq!((answer.check_packed(), answer.layers[0].0.parent), (4, Parent::None));
+    assert_eq!(answer.images, [("old".to_owned(), sha256(b"old"), Some(0))]);
+    let plan = answer.plan.unwrap();
+    assert_eq!(
+        (plan.images, plan.layers, plan.entries, plan.contents, plan.packs),
+        (1, 1, 5, 4, 4)
+    );
+    assert_eq!(plan.content_bytes, 3 * MIB as u64 + 114);
+    let complete = answer.complete.unwrap();
+    assert_eq!((complete.plan, &complete.trees[..]), (plan.id, &[sha256(b"old")][..]));
+}
+
+#[test]
+fn an_update_is_a_delta() {
+    let runtime = runtime();
+    let answer = ask(serve(&runtime), &request(&["new"], &[held("old")]));
+    assert_eq!(answer.paths(0), ["b", "c", "d", "gone"]);
+    assert_eq!((answer.check_packed(), answer.layers[0].0.parent), (2, Parent::Held(0)));
+    assert_eq!(answer.contents[2].held, Some((0, b"gone".to_vec())));
+    let whiteout = &answer.layers[0].1[3];
+    assert_eq!(whiteout.kind, "Whiteout");
+}
+
+#[test]
+fn what_is_held_already_has_no_layer_and_no_content() {
+    let runtime = runtime();
+    let answer = ask(serve(&runtime), &request(&["old"], &[held("old")]));
+    assert_eq!(answer.images[0].2, None);
+    assert!(answer.layers.is_empty() && answer.packs.is_empty() && answer.contents.is_empty());
+}
+
+#[test]
+fn several_images_share_contents() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let answer = ask(address, &request(&["old", "new", "old"], &[]));
+    assert_eq!(answer.images.iter().map(|i| i.2).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
+    assert_eq!((answer.layers.len(), answer.check_packed()), (2, 6));
+}
+
+#[test]
+fn a_measurement_tells_the_exact_size() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let estimate = ask(address, &request(&["new"], &[held("old")]));
+    assert!(!estimate.plan.unwrap().exact);
+    let mut measure = request(&["old"], &[]);
+    measure.purpose = Purpose::Measure;
+    let measured = ask(address, &measure);
+    let plan = measured.plan.unwrap();
+    assert!(plan.exact && measured.packs.is_empty() && measured.layers.is_empty());
+    let delivered = ask(address, &request(&["old"], &[]));
+    assert_eq!(delivered.plan, Some(plan), "packs are cached now");
+    assert_eq!(delivered.bytes_after_plan, plan.wire_bytes);
+}
+
+#[test]
+fn a_budget_is_kept_to_the_byte() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let whole = ask(address, &request(&["old"], &[])).bytes;
+    for (max, fits) in [(whole + 16, true), (whole - 100, false), (0, false)] {
+        let mut request = request(&["old"], &[]);
+        request.max_bytes = Some(max);
+        let answer = ask(address, &request);
+        assert_eq!(answer.complete.is_some(), fits, "{max} of {whole}");
+        if !fits {
+            let (code, message) = answer.failure();
+            assert_eq!(code, FailureCode::OverBudget);
+            assert!(message.contains(&format!("allows {max}")), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_device_resumes_with_the_packs_that_it_lacks() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let whole = ask(address, &request(&["old"], &[]));
+    let mut resume = request(&["old"], &[]);
+    resume.part = Part::Resume { plan: plan_id(&whole), have: ranges(&[0, 2]) };
+    let rest = ask(address, &resume);
+    assert_eq!(rest.packs.keys().collect::<Vec<_>>(), [&1, &3]);
+    assert!(rest.packs.iter().all(|(number, pack)| whole.packs[number] == *pack));
+    assert_eq!((plan_id(&rest), &rest.layers), (plan_id(&whole), &whole.layers));
+    resume.held.push(held("new")).unwrap();
+    assert_eq!(ask(address, &resume).failure().0, FailureCode::PlanChanged);
+}
+
+#[test]
+fn damaged_local_sources_are_repaired() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let whole = ask(address, &request(&["new"], &[held("old")]));
+    let mut repair = request(&["new"], &[held("old")]);
+    repair.part = Part::Repair { plan: plan_id(&whole), contents: ranges(&[2]) };
+    let answer = ask(address, &repair);
+    assert!(answer.layers.is_empty());
+    assert_eq!(answer.plan.unwrap().content_bytes, 9);
+    let content = &whole.contents[2];
+    assert_eq!(check(&answer.space(), [(content.size, content.sha256)].into_iter()), 1);
+}
+
+#[test]
+fn refusals_have_a_code_and_a_sentence() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let unknown = request(&["nowhere"], &[]);
+    let mut version = request(&["old"], &[]);
+    version.version = Version { major: 9, minor: 0 };
+    let mut codecs = request(&["old"], &[]);
+    codecs.codecs = Codecs(2);
+    let mut application = request(&["old"], &[]);
+    application.want = Want::Application("shop");
+    let rows = [
+        (unknown, FailureCode::NotFound, "no image nowhere"),
+        (version, FailureCode::Version, "update the accelerator"),
+        (codecs, FailureCode::BadRequest, "deflate"),
+        (application, FailureCode::NotFound, "\"shop\""),
+        (request(&[], &[]), FailureCode::BadRequest, "name at least one"),
+    ];
+    for (request, code, text) in rows {
+        let answer = ask(address, &request);
+        let (found, message) = answer.failure();
+        assert_eq!(found, code, "{message}");
+        assert!(message.contains(text), "{message}");
+    }
+    let (_, body) = post(address, MEDIA_TYPE, b"\x01");
+    assert_eq!(common::read_answer(&body).failure().0, FailureCode::BadRequest);
+}
+
+#[test]
+fn an_unknown_held_image_counts_as_not_held() {
+    let runtime = runtime();
+    let answer = ask(serve(&runtime), &request(&["old"], &[held("lost"), held("new")]));
+    assert_eq!(answer.notices, [Notice::HeldUnknown(0)]);
+    assert_eq!(answer.layers[0].0.parent, Parent::Held(1));
+}
+
+#[test]
+fn clients_that_speak_no_skiff_get_plain_http() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    assert_eq!(post(address, MEDIA_TYPE, &vec![0; MAX_REQUEST + 1]).0, 413);
+    assert_eq!(post(address, "text/plain", b"hello").0, 415);
+    assert_eq!(get(address, "/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(get(address, "/nothing").0, 404);
+    let sent = ask(address, &request(&["old"], &[])).bytes;
+    let (_, metrics) = get(address, "/metrics");
+    for line in [
+        "skiff_build_info{version=\"0.1.0\"} 1".to_owned(),
+        "skiff_deployments_total{result=\"complete\"} 1".to_owned(),
+        format!("skiff_sent_bytes_total {sent}"),
+        "skiff_plan_seconds_count 1".to_owned(),
+    ] {
+        assert!(metrics.contains(&line), "{line}\n{metrics}");
+    }
+}
+
+#[test]
+fn a_device_that_waits_hears_progress_and_one_that_leaves_ends_the_work() {
+    use std::io::{Read as _, Write as _};
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let mut buffer = [0; 1024];
+    let body = request(&["slow"], &[]).encode(&mut buffer).unwrap().to_vec();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /v1/deploy HTTP/1.1\r\nHost: test\r\nContent-Type: {MEDIA_TYPE}\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    let (started, mut seen) = (std::time::Instant::now(), Vec::new());
+    while seen.iter().filter(|byte| **byte == skiff_protocol::frame::MAGIC).count() < 2 {
+        let mut some = [0; 256];
+        let len = stream.read(&mut some).unwrap();
+        assert!(len > 0);
+        seen.extend_from_slice(&some[..len]);
+    }
+    let waited = started.elapsed();
+    assert!(waited > Duration::from_secs(1) && waited < Duration::from_secs(6), "{waited:?}");
+    drop(stream);
+    let gone = "skiff_deployments_total{result=\"gone\"} 1";
+    let until = std::time::Instant::now() + Duration::from_secs(6);
+    while !get(address, "/metrics").1.contains(gone) {
+        assert!(std::time::Instant::now() < until, "the answer goes on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
