@@ -1,0 +1,187 @@
+//! The vectors of `SPEC.md`, in both directions: what this crate writes is what the document says,
+//! and what the document says is read back as the same message.
+
+use skiff_protocol::frame::{self, Kind as FrameKind};
+use skiff_protocol::record::{
+    Blob, Content, Entry, Image, Kind, Layer, Metadata, Parent, Record, Role, Source, Splitter,
+    Xattrs,
+};
+use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Platform, Purpose, Want};
+use skiff_protocol::response::{
+    Codec, Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, decode, encode,
+};
+use skiff_protocol::{Digest, Ranges, Version};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+const A: Digest = Digest([0xAA; 32]);
+const B: Digest = Digest([0xBB; 32]);
+
+/// The vectors of the document: lines `name: hex`, in which a byte may be repeated as `aa*32`.
+fn vectors() -> BTreeMap<&'static str, Vec<u8>> {
+    let text = include_str!("../SPEC.md");
+    let (_, section) = text.split_once("\n## Test vectors\n").expect("a section of vectors");
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
+    lines.map(|(name, hex)| (name, bytes(hex))).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in hex.split_whitespace() {
+        let (digits, times) = word.split_once('*').unwrap_or((word, "1"));
+        for _ in 0..times.parse().expect("a count") {
+            let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex");
+            bytes.extend((0..digits.len()).step_by(2).map(byte));
+        }
+    }
+    bytes
+}
+
+fn shown(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[track_caller]
+fn same(name: &str, written: &[u8]) {
+    let vectors = vectors();
+    let expected = vectors.get(name).unwrap_or_else(|| panic!("no vector {name}: {}", shown(written)));
+    assert_eq!(shown(written), shown(expected), "{name}");
+}
+
+fn message<'a, M>(name: &str, message: &M, again: &'a mut Vec<u8>)
+where
+    M: serde::Serialize + serde::Deserialize<'a> + PartialEq + Debug,
+{
+    let mut buffer = [0; 1024];
+    again.extend_from_slice(encode(message, &mut buffer).unwrap());
+    same(name, again);
+    assert_eq!(&decode::<M>(again).unwrap(), message, "{name}");
+}
+
+fn record(name: &str, record: Record<'_>) {
+    let mut buffer = [0; 1024];
+    let written = record.encode(&mut buffer).unwrap();
+    same(name, written);
+    assert_eq!(Splitter::new().next(&mut &*written).unwrap(), Some(record), "{name}");
+}
+
+fn request(part: Part) -> DeployRequest<'static> {
+    DeployRequest {
+        version: Version { major: 1, minor: 0 },
+        agent: "skiff/0.1.0",
+        platform: Platform { os: "linux", architecture: "arm", variant: "v7" },
+        codecs: Codecs::DEFLATE,
+        want: Want::Images(heapless::Vec::from_slice(&["nginx:new"]).unwrap()),
+        held: heapless::Vec::from_slice(&[Held { reference: "nginx:old", manifest: A, depth: 2 }])
+            .unwrap(),
+        purpose: Purpose::Deliver,
+        max_bytes: Some(300),
+        part,
+    }
+}
+
+#[test]
+fn requests() {
+    let mut contents = Ranges::new();
+    [1, 2, 3, 200].map(|number| contents.insert(number));
+    for (name, part) in [
+        ("request", Part::Whole),
+        ("request-resume", Part::Resume { plan: B, have: contents.clone() }),
+        ("request-repair", Part::Repair { plan: B, contents }),
+    ] {
+        let request = request(part);
+        let mut buffer = [0; 1024];
+        let written = request.encode(&mut buffer).unwrap();
+        same(name, written);
+        assert_eq!(DeployRequest::decode(written).unwrap(), request, "{name}");
+        assert_eq!(DeployRequest::version(written), Ok(Version { major: 1, minor: 0 }));
+    }
+}
+
+#[test]
+fn responses() {
+    let plan = Plan {
+        version: Version { major: 1, minor: 0 },
+        id: B,
+        images: 1,
+        layers: 1,
+        entries: 300,
+        contents: 200,
+        packs: 12,
+        pack_len: 1 << 20,
+        content_bytes: 12_000_000,
+        wire_bytes: 5_000_000,
+        exact: false,
+    };
+    message("plan", &plan, &mut Vec::new());
+    let progress = Progress { phase: Phase::Ingest, done: 1000, total: 2000 };
+    message("progress", &progress, &mut Vec::new());
+    message("notice", &Notice::HeldUnknown(3), &mut Vec::new());
+    let pack = Pack { number: 7, codec: Codec::Deflate, len: 1 << 20, encoded_len: 400_000 };
+    message("pack", &pack, &mut Vec::new());
+    let complete = Complete { plan: B, trees: heapless::Vec::from_slice(&[A]).unwrap() };
+    message("complete", &complete, &mut Vec::new());
+    let failure = Failure { code: FailureCode::NotFound, message: "no such tag" };
+    message("failure", &failure, &mut Vec::new());
+}
+
+#[test]
+fn records() {
+    record("image", Record::Image(Image { reference: "nginx:new", target: A, layer: Some(0) }));
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let blob = Blob { role: Role::Manifest, digest: A, size: 1234, media_type };
+    record("blob", Record::Blob(blob));
+    record("blob-data", Record::BlobData(b"{}"));
+    let content = |source| Record::Content(Content { size: 70_000, sha256: B, source });
+    record("content-pack", content(Source::Pack));
+    record("content-held", content(Source::Held { image: 0, path: b"usr/bin/env" }));
+    record("layer", Record::Layer(Layer { parent: Parent::Held(0), entries: 300 }));
+    record("layer-base", Record::Layer(Layer { parent: Parent::None, entries: 300 }));
+    let meta = Metadata {
+        mode: 0o4755,
+        uid: 0,
+        gid: 1000,
+        mtime: -1,
+        mtime_nanos: 999_999_999,
+        xattrs: Xattrs(b"\x06\x00\x01\x00user.a1"),
+    };
+    for (name, kind) in [
+        ("entry-directory", Kind::Directory { opaque: true }),
+        ("entry-empty-file", Kind::EmptyFile),
+        ("entry-file", Kind::File { content: 300 }),
+        ("entry-symlink", Kind::Symlink { target: b"../x" }),
+        ("entry-hard-link", Kind::HardLink { first: b"usr/bin/perl" }),
+        ("entry-char-device", Kind::CharDevice { major: 5, minor: 1 }),
+        ("entry-block-device", Kind::BlockDevice { major: 8, minor: 0 }),
+        ("entry-fifo", Kind::Fifo),
+        ("entry-whiteout", Kind::Whiteout),
+    ] {
+        record(name, Record::Entry(Entry { prefix: 4, suffix: b"bin/x", kind, meta }));
+    }
+    record("end", Record::End);
+}
+
+#[test]
+fn frames() {
+    for (name, kind, payload) in [
+        ("frame-empty", FrameKind::HotComplete, &b""[..]),
+        ("frame-metadata", FrameKind::Metadata, b"123456789"),
+    ] {
+        let mut buffer = [0; 64];
+        let mut rest = &mut buffer[..];
+        frame::write(&mut rest, kind, payload).unwrap();
+        let used = 64 - rest.len();
+        same(name, &buffer[..used]);
+        let mut again = frame::Buffer::new();
+        let read = frame::read_blocking(&mut &buffer[..used], &mut again).unwrap();
+        assert_eq!((read.kind, read.payload), (kind, payload), "{name}");
+    }
+}
+
+#[test]
+fn the_document_has_no_vector_that_is_not_tested() {
+    let source = include_str!("vectors.rs");
+    for name in vectors().keys() {
+        assert!(source.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
