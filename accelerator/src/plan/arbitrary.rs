@@ -21,7 +21,7 @@ pub(crate) fn dir(path: &str) -> Name {
     (path.to_owned(), What::Directory, 0)
 }
 
-/// A file whose content is `n` bytes of value `n`.
+/// A file with [`content`] `n`.
 pub(crate) fn file(path: &str, n: u8) -> Name {
     (path.to_owned(), What::File(n), 0)
 }
@@ -30,10 +30,10 @@ pub(crate) fn link(path: &str, first: &str) -> Name {
     (path.to_owned(), What::Link(first.to_owned()), 0)
 }
 
-/// The content of [`file`].
+/// The content of [`file`]. From 100 on it is 100 bytes shorter, so that contents of one size differ.
 pub(crate) fn content(n: u8) -> Content {
-    let bytes = vec![n; n.into()];
-    let size = n.into();
+    let size = u64::from(n % 100);
+    let bytes: Vec<u8> = (0..size).map(|_| n).collect();
     Content { sha256: Sha256::digest(&bytes).into(), size, layer: 0, extents: Vec::new() }
 }
 
@@ -81,7 +81,7 @@ fn path() -> impl Strategy<Value = String> {
 fn name() -> impl Strategy<Value = Name> {
     let what = prop_oneof![
         5 => Just(What::Directory),
-        4 => (0..3u8).prop_map(What::File),
+        4 => prop::sample::select(vec![0, 1, 101]).prop_map(What::File),
         1 => Just(What::Symlink),
         1 => Just(What::Fifo),
         3 => path().prop_map(What::Link),

@@ -207,12 +207,21 @@ async fn find<L: Library>(
     for held in &request.held {
         let tree = match library.held(held.reference, held.manifest, platform, meter).await {
             Ok(known) => Some((known.tree, known.tree_digest)),
-            Err(refusal) if refusal.code == FailureCode::NotFound => None,
-            Err(refusal) => return Err(refusal),
+            Err(refusal) if is_passing(refusal.code) => return Err(refusal),
+            Err(refusal) => {
+                tracing::warn!(held = held.reference, "counts as not held: {refusal}");
+                None
+            }
         };
         found.held.push(Held { manifest: held.manifest, depth: held.depth, tree });
     }
     Ok(found)
+}
+
+/// Whether a held image may be there for the next request. What a device got elsewhere, from a
+/// registry or repository that the accelerator can't read, must not stop a deployment.
+fn is_passing(code: FailureCode) -> bool {
+    matches!(code, FailureCode::RegistryUnavailable | FailureCode::Internal)
 }
 
 /// A plan's inputs, one a line, for the database.

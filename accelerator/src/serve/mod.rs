@@ -33,6 +33,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
 use body::Sink;
 use library::Library;
 use metrics::{Ending, Metrics};
@@ -80,6 +81,10 @@ impl<L: Library> Service<L> {
             .route("/metrics", get(render::<L>))
             .layer(DefaultBodyLimit::max(MAX_REQUEST))
             .with_state(Arc::new(self));
+        let listener = listener.tap_io(|stream| {
+            // A frame should not wait for the next; if the system can't, it is only slower.
+            let _ = stream.set_nodelay(true);
+        });
         axum::serve(listener, router).with_graceful_shutdown(stop).await
     }
 }
