@@ -245,7 +245,7 @@ fn a_measurement_tells_the_exact_size() {
     assert!(plan.exact && measured.packs.is_empty() && measured.layers.is_empty());
     let delivered = ask(address, &request(&["old"], &[]));
     assert_eq!(delivered.plan, Some(plan), "packs are cached now");
-    assert_eq!(delivered.bytes_after_plan, plan.wire_bytes);
+    assert_eq!(delivered.bytes_from_plan, plan.wire_bytes);
 }
 
 #[test]

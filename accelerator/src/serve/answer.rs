@@ -11,6 +11,7 @@ use super::shipment::Shipment;
 use crate::packs::cut::Cutter;
 use crate::plan::space::Space;
 use crate::plan::{Held, Plan, Wanted};
+use axum::body::Bytes;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_PACK;
 use skiff_protocol::request::{DeployRequest, Part, Purpose, Want};
@@ -84,11 +85,10 @@ pub(crate) async fn answer<L: Library>(
     let measure = request.purpose == Purpose::Measure;
     let exact = measure || request.max_bytes.is_some();
     let sizes = report(sink, Phase::Plan, &meter, shipment.wire_bytes(complete.len(), exact));
-    let (wire_bytes, exact) = sizes.await??;
-    let message = message(version, &shipment, wire_bytes, exact);
-    let head = frames::message(Kind::Plan, &message)?;
+    let (rest, exact) = sizes.await??;
+    let (head, wire_bytes) = head(version, &shipment, rest, exact)?;
     if let Some(max) = request.max_bytes {
-        let whole = sink.sent() + head.len() as u64 + wire_bytes;
+        let whole = sink.sent() + wire_bytes;
         if whole > max {
             let text = format!("the answer would be {whole} bytes, the request allows {max}");
             return Err(Refusal::new(FailureCode::OverBudget, text).into());
@@ -102,14 +102,16 @@ pub(crate) async fn answer<L: Library>(
     Ok(())
 }
 
-fn message<L: Library>(
+/// The plan's frame before `rest` more bytes, and how many bytes that is in all. The frame tells
+/// that number, whose length as a varint is part of it.
+fn head<L: Library>(
     version: Version,
     shipment: &Shipment<'_, L>,
-    wire_bytes: u64,
+    rest: u64,
     exact: bool,
-) -> response::Plan {
+) -> Result<(Bytes, u64), Ended> {
     let space = shipment.cutter.space();
-    response::Plan {
+    let mut plan = response::Plan {
         version,
         id: shipment.id,
         images: shipment.images,
@@ -119,8 +121,17 @@ fn message<L: Library>(
         packs: space.packs(),
         pack_len: MAX_PACK,
         content_bytes: space.len(),
-        wire_bytes,
+        wire_bytes: rest,
         exact,
+    };
+    loop {
+        let frame = frames::message(Kind::Plan, &plan)?;
+        let whole = rest + frame.len() as u64;
+        if plan.wire_bytes == whole {
+            return Ok((frame, whole));
+        }
+        // A longer number makes the frame longer, so this ends.
+        plan.wire_bytes = whole;
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) fn request<'a>(want: &[&'a str], held: &[Held<'a>]) -> DeployRequest<
 pub(crate) struct Answer {
     pub(crate) notices: Vec<Notice>,
     pub(crate) plan: Option<Plan>,
-    /// Bytes of the frames behind the plan's.
-    pub(crate) bytes_after_plan: u64,
+    /// Bytes of the plan's frame and those behind it.
+    pub(crate) bytes_from_plan: u64,
     pub(crate) bytes: u64,
     pub(crate) images: Vec<(String, Digest, Option<u16>)>,
     pub(crate) contents: Vec<Content>,
@@ -160,8 +160,8 @@ pub(crate) fn read_answer(body: &[u8]) -> Answer {
     while !rest.is_empty() {
         assert!(answer.complete.is_none() && answer.failure.is_none(), "after the last frame");
         let frame = frame::read_blocking(&mut rest, &mut buffer).unwrap();
-        if answer.plan.is_some() {
-            answer.bytes_after_plan += (HEADER_LEN + frame.payload.len()) as u64;
+        if answer.plan.is_some() || frame.kind == Kind::Plan {
+            answer.bytes_from_plan += (HEADER_LEN + frame.payload.len()) as u64;
         }
         match frame.kind {
             Kind::Progress => drop(decode::<response::Progress>(frame.payload).unwrap()),
