@@ -1,0 +1,316 @@
+//! containerd as a target.
+//!
+//! What refers to what, so that containerd's garbage collection keeps an image (`metadata/gc.go`):
+//! the record to its target; the index to the manifest and the manifest to the config by labels
+//! `containerd.io/gc.ref.content.…`; the config to the snapshot by
+//! `containerd.io/gc.ref.snapshot.SNAPSHOTTER`; a snapshot to its parent by itself. Labels are set
+//! when the blob is there already, too. Layer blobs are not on the device and not referred to.
+//!
+//! During a pull all is under a lease, `skiff-PULL`, which expires by itself after a day.
+
+use super::calls;
+use super::{BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, TargetError};
+use crate::containerd::{Client, ImageTarget, Kind, metadata};
+use crate::platform;
+use skiff_protocol::Digest;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// After this time containerd itself drops the lease of a pull that died.
+const LEASE_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// A stack can't be deeper: overlayfs takes 500 layers.
+const MAX_DEPTH: u16 = 500;
+/// How many manifests of an index are looked at.
+const MAX_CANDIDATES: usize = 64;
+
+/// containerd, one namespace and one snapshotter of it.
+#[derive(Debug)]
+pub struct ContainerdTarget {
+    client: Client,
+    snapshotter: String,
+    lease: Option<String>,
+}
+
+impl ContainerdTarget {
+    pub(super) async fn connect(
+        socket: &Path,
+        namespace: &str,
+        snapshotter: &str,
+    ) -> Result<Self, TargetError> {
+        let client = Client::connect(socket, namespace).await?;
+        Ok(Self { client, snapshotter: snapshotter.to_owned(), lease: None })
+    }
+
+    pub(super) async fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
+        let mut held: Vec<HeldImage> = Vec::new();
+        for image in self.client.images().await? {
+            // The CRI plugin has up to three names for one image. One is enough.
+            let target = Digest::parse(&image.digest);
+            if held.iter().any(|known| Some(Digest(known.target_digest)) == target) {
+                continue;
+            }
+            if held.len() == limit {
+                break;
+            }
+            held.extend(self.complete(image).await?);
+        }
+        Ok(held)
+    }
+
+    /// Follows an image record down to its snapshot. Nothing if something is missing: then it isn't
+    /// held, which is no error; the same for what can't be understood (records of other things).
+    async fn complete(&self, image: ImageTarget) -> Result<Option<HeldImage>, TargetError> {
+        let Some(target) = Digest::parse(&image.digest) else { return Ok(None) };
+        let mut found = None;
+        if is_index(&image.media_type) {
+            for manifest in self.candidates(&target).await? {
+                found = self.follow(manifest).await?;
+                if found.is_some() {
+                    break;
+                }
+            }
+        } else {
+            found = self.follow(target).await?;
+        }
+        Ok(found.map(|Found { manifest, chain_id, depth }| HeldImage {
+            name: image.name,
+            target_digest: target.0,
+            manifest_digest: manifest.0,
+            chain_id: chain_id.0,
+            depth,
+        }))
+    }
+
+    /// Manifests of an index: first those for this device's processor, then the others.
+    async fn candidates(&self, index: &Digest) -> Result<Vec<Digest>, TargetError> {
+        let Some(index) = self.client.blob(&index.to_string()).await? else {
+            return Ok(Vec::new());
+        };
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        let device = platform::of_this_device();
+        let read = metadata::each_in_index(&index[..], |entry| {
+            let fits = entry.platform.architecture == device.architecture;
+            let list = if fits { &mut ours } else { &mut others };
+            if list.len() < MAX_CANDIDATES {
+                list.extend(Digest::parse(&entry.digest));
+            }
+        });
+        if read.is_err() {
+            return Ok(Vec::new());
+        }
+        ours.append(&mut others);
+        Ok(ours)
+    }
+
+    async fn follow(&self, manifest: Digest) -> Result<Option<Found>, TargetError> {
+        let Some(blob) = self.client.blob(&manifest.to_string()).await? else { return Ok(None) };
+        let Ok(summary) = metadata::read_manifest(&blob[..]) else { return Ok(None) };
+        drop(blob);
+        let Some(blob) = self.client.blob(&summary.config.to_string()).await? else {
+            return Ok(None);
+        };
+        let Ok(config) = metadata::read_config(&blob[..]) else { return Ok(None) };
+        let chain_id = config.chain_id;
+        let depth = self.depth(chain_id.to_string()).await?;
+        Ok(depth.map(|depth| Found { manifest, chain_id, depth }))
+    }
+
+    /// Layers of a committed snapshot with all its parents; nothing if one is missing.
+    async fn depth(&self, mut name: String) -> Result<Option<u16>, TargetError> {
+        for depth in 1..=MAX_DEPTH {
+            match self.client.snapshot(&self.snapshotter, &name).await? {
+                Some(info) if info.kind == Kind::Committed && info.parent.is_empty() => {
+                    return Ok(Some(depth));
+                }
+                Some(info) if info.kind == Kind::Committed => name = info.parent,
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks for a view, which names the layers, and removes it.
+    pub(super) async fn layer_dirs(&self, chain_id: Digest) -> Result<Vec<PathBuf>, TargetError> {
+        let name = chain_id.to_string();
+        let key = format!("{PREFIX}view-{}-{}", std::process::id(), chain_id.hex());
+        match self.client.view(&self.snapshotter, &key, &name).await {
+            Ok(mounted) => {
+                self.client.remove_snapshot(&self.snapshotter, &key).await?;
+                self.keep(&name).await?;
+                let layers = mounted.map(|mounted| mounted.lower).filter(|it| !it.is_empty());
+                layers.ok_or_else(|| self.unusable())
+            }
+            Err(error) if error.is_not_found() => Err(TargetError::NoSnapshot { name }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn unusable(&self) -> TargetError {
+        TargetError::Snapshotter { snapshotter: self.snapshotter.clone() }
+    }
+
+    pub(super) async fn image_layers(&self, name: &str) -> Result<Vec<PathBuf>, TargetError> {
+        let name = name.to_owned();
+        let Some(image) = self.client.image(&name).await? else {
+            return Err(TargetError::UnknownImage { name });
+        };
+        let Some(held) = self.complete(image).await? else {
+            return Err(TargetError::Incomplete { name });
+        };
+        self.layer_dirs(Digest(held.chain_id)).await
+    }
+
+    pub(super) async fn begin(&mut self, pull: &str) -> Result<(), TargetError> {
+        let lease = format!("{PREFIX}{pull}");
+        self.client.create_lease(&lease, LEASE_LIFE).await?;
+        self.client.set_lease(Some(lease.clone()));
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    pub(super) async fn end(&mut self) -> Result<(), TargetError> {
+        self.client.set_lease(None);
+        if let Some(lease) = self.lease.take() {
+            self.client.delete_lease(&lease, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the lease keep a snapshot that somebody else made.
+    async fn keep(&self, name: &str) -> Result<(), TargetError> {
+        if let Some(lease) = &self.lease {
+            calls::lease_snapshot(&self.client, lease, &self.snapshotter, name).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn snapshot_exists(&self, chain_id: Digest) -> Result<bool, TargetError> {
+        let name = chain_id.to_string();
+        // First the lease, then the question: so the answer stays true.
+        self.keep(&name).await?;
+        let info = self.client.snapshot(&self.snapshotter, &name).await?;
+        Ok(info.is_some_and(|info| info.kind == Kind::Committed))
+    }
+
+    pub(super) async fn prepare(
+        &self,
+        key: &str,
+        parent: Option<Digest>,
+    ) -> Result<PathBuf, TargetError> {
+        let parent = parent.map(|parent| parent.to_string()).unwrap_or_default();
+        let mounted = match self.client.prepare(&self.snapshotter, key, &parent).await {
+            Err(error) if error.is_not_found() => {
+                return Err(TargetError::NoSnapshot { name: parent });
+            }
+            result => result?,
+        };
+        // With a parent it must be an overlay: the native snapshotter binds a copy of the parent.
+        match mounted {
+            Some(mounted) if parent.is_empty() || !mounted.lower.is_empty() => mounted.upper,
+            _ => None,
+        }
+        .ok_or_else(|| self.unusable())
+    }
+
+    pub(super) async fn commit(&self, key: &str, chain_id: Digest) -> Result<(), TargetError> {
+        let name = chain_id.to_string();
+        match self.client.commit(&self.snapshotter, key, &name).await {
+            Err(error) if error.already_exists() => {
+                self.client.remove_snapshot(&self.snapshotter, key).await?;
+                if self.snapshot_exists(chain_id).await? {
+                    return Ok(());
+                }
+                Err(TargetError::NoSnapshot { name })
+            }
+            result => Ok(result?),
+        }
+    }
+
+    pub(super) async fn abort(&self, key: &str) -> Result<(), TargetError> {
+        Ok(self.client.remove_snapshot(&self.snapshotter, key).await?)
+    }
+
+    pub(super) async fn put_blob(
+        &self,
+        digest: Digest,
+        size: u64,
+        path: &Path,
+        labels: BlobLabels,
+    ) -> Result<(), TargetError> {
+        let digest = digest.to_string();
+        let (label, refers_to) = match labels {
+            BlobLabels::Index { manifest } => {
+                let manifest = Digest(manifest).to_string();
+                (calls::manifest_label(&self.client, &digest, &manifest).await?, manifest)
+            }
+            BlobLabels::Manifest { config } => {
+                ("containerd.io/gc.ref.content.config".to_owned(), Digest(config).to_string())
+            }
+            BlobLabels::Config { chain_id } => {
+                let label = format!("containerd.io/gc.ref.snapshot.{}", self.snapshotter);
+                (label, Digest(chain_id).to_string())
+            }
+        };
+        let file =
+            File::open(path).map_err(|source| TargetError::Io { path: path.to_owned(), source })?;
+        let labels = BTreeMap::from([(label, refers_to)]);
+        Ok(self.client.put_blob(&digest, size, file, labels).await?)
+    }
+
+    pub(super) async fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
+        let target = ImageTarget {
+            name: record.name.to_owned(),
+            media_type: record.media_type.to_owned(),
+            digest: Digest(record.digest).to_string(),
+            size: record.size,
+        };
+        Ok(self.client.put_image(&target).await?)
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<ListedImage>, TargetError> {
+        let images = self.client.images().await?;
+        let listed = |image: ImageTarget| ListedImage { name: image.name, digest: image.digest };
+        Ok(images.into_iter().map(listed).collect())
+    }
+
+    pub(super) async fn remove(&self, name: &str) -> Result<(), TargetError> {
+        if self.client.delete_image(name).await? {
+            return Ok(());
+        }
+        Err(TargetError::UnknownImage { name: name.to_owned() })
+    }
+
+    pub(super) async fn leftovers(&self) -> Result<Vec<String>, TargetError> {
+        let unfinished = self.client.unfinished(&self.snapshotter, PREFIX).await?;
+        Ok(unfinished.into_iter().map(|info| info.name).collect())
+    }
+
+    pub(super) async fn collect(&mut self) -> Result<usize, TargetError> {
+        let snapshots = self.leftovers().await?;
+        for key in &snapshots {
+            self.client.remove_snapshot(&self.snapshotter, key).await?;
+        }
+        for lease in self.client.leases(PREFIX).await? {
+            // Waits for garbage collection: what was committed and never recorded goes with it.
+            self.client.delete_lease(&lease, true).await?;
+        }
+        Ok(snapshots.len())
+    }
+}
+
+/// A manifest whose image is complete.
+struct Found {
+    manifest: Digest,
+    chain_id: Digest,
+    depth: u16,
+}
+
+fn is_index(media_type: &str) -> bool {
+    matches!(
+        media_type,
+        "application/vnd.oci.image.index.v1+json"
+            | "application/vnd.docker.distribution.manifest.list.v2+json"
+    )
+}

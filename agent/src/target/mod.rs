@@ -1,0 +1,255 @@
+//! Where images are deployed to: containerd, or a plain directory.
+//!
+//! A pull needs the same few things of either: what is held, a directory for each new layer, a
+//! commit under the chain ID, blobs, image records. [`Target`] is an enum, since there are two and
+//! will be no more that are chosen at run time.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `containerd` | containerd's snapshotter, content store and image records |
+//! | `calls` | the calls to containerd that only a target needs |
+//! | `root` | the same in a directory (`root/mod.rs` describes its layout) |
+//! | `mounting` | the tree of an image, read-only, on a directory |
+//! | `error` | errors of both |
+
+mod calls;
+mod containerd;
+mod error;
+mod mounting;
+mod root;
+
+pub use error::TargetError;
+
+use containerd::ContainerdTarget;
+use root::RootTarget;
+use serde::Serialize;
+use skiff_protocol::Digest;
+use skiff_protocol::limits::MAX_HELD;
+use std::path::{Path, PathBuf};
+
+/// Snapshots and leases of the agent begin with this.
+pub const PREFIX: &str = "skiff-";
+
+/// An image that the target holds completely: its snapshot is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldImage {
+    /// Its name.
+    pub name: String,
+    /// What its record points to: an index or a manifest.
+    pub target_digest: [u8; 32],
+    /// Its manifest for this device.
+    pub manifest_digest: [u8; 32],
+    /// The name of its snapshot.
+    pub chain_id: [u8; 32],
+    /// Layers of its overlay stack.
+    pub depth: u16,
+}
+
+/// An image record, as it is shown.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct ListedImage {
+    /// Its name.
+    pub name: String,
+    /// What it points to.
+    pub digest: String,
+}
+
+/// What a blob refers to, so that garbage collection keeps it.
+#[derive(Debug, Clone, Copy)]
+pub enum BlobLabels {
+    /// An index, and the manifest for this device.
+    Index {
+        /// The manifest's digest.
+        manifest: [u8; 32],
+    },
+    /// A manifest. (The layer blobs that it lists are not on the device.)
+    Manifest {
+        /// The config's digest.
+        config: [u8; 32],
+    },
+    /// A config.
+    Config {
+        /// The name of the image's snapshot.
+        chain_id: [u8; 32],
+    },
+}
+
+/// An image record to make.
+#[derive(Debug)]
+pub struct ImageRecord<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it points to: an index or a manifest.
+    pub digest: [u8; 32],
+    /// Bytes of that.
+    pub size: u64,
+    /// Media type of that.
+    pub media_type: &'a str,
+    /// The manifest for this device.
+    pub manifest: [u8; 32],
+    /// The name of the image's snapshot.
+    pub chain_id: [u8; 32],
+}
+
+/// A place that images are deployed to.
+#[derive(Debug)]
+pub enum Target {
+    /// containerd.
+    Containerd(ContainerdTarget),
+    /// A directory.
+    Root(RootTarget),
+}
+
+impl Target {
+    /// containerd behind this socket.
+    pub async fn containerd(
+        socket: &Path,
+        namespace: &str,
+        snapshotter: &str,
+    ) -> Result<Self, TargetError> {
+        let target = ContainerdTarget::connect(socket, namespace, snapshotter).await?;
+        Ok(Self::Containerd(target))
+    }
+
+    /// A plain directory, which is made if it is not there.
+    pub fn root(directory: &Path) -> Result<Self, TargetError> {
+        RootTarget::open(directory).map(Self::Root)
+    }
+
+    /// The images that are held completely, at most [`MAX_HELD`].
+    pub async fn held(&self) -> Result<Vec<HeldImage>, TargetError> {
+        match self {
+            Self::Containerd(target) => target.held(MAX_HELD).await,
+            Self::Root(target) => target.held(MAX_HELD),
+        }
+    }
+
+    /// The overlay layers of a held image, top first.
+    pub async fn layer_dirs(&self, image: &HeldImage) -> Result<Vec<PathBuf>, TargetError> {
+        match self {
+            Self::Containerd(target) => target.layer_dirs(Digest(image.chain_id)).await,
+            Self::Root(target) => target.layer_dirs(Digest(image.chain_id)),
+        }
+    }
+
+    /// Begins a pull. What it makes is kept until [`Target::end`].
+    pub async fn begin(&mut self, pull: &str) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.begin(pull).await,
+            Self::Root(_) => Ok(()),
+        }
+    }
+
+    /// Ends a pull: what no image record needs by now may be collected.
+    pub async fn end(&mut self) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.end().await,
+            Self::Root(target) => target.sweep().map(drop),
+        }
+    }
+
+    /// Whether the snapshot of this chain ID is committed. Within a pull it stays until its end.
+    pub async fn snapshot_exists(&self, chain_id: [u8; 32]) -> Result<bool, TargetError> {
+        match self {
+            Self::Containerd(target) => target.snapshot_exists(Digest(chain_id)).await,
+            Self::Root(target) => target.snapshot_exists(Digest(chain_id)),
+        }
+    }
+
+    /// Makes a snapshot on this parent; gives the directory of its layer.
+    pub async fn prepare(
+        &self,
+        key: &str,
+        parent: Option<[u8; 32]>,
+    ) -> Result<PathBuf, TargetError> {
+        match self {
+            Self::Containerd(target) => target.prepare(key, parent.map(Digest)).await,
+            Self::Root(target) => target.prepare(key, parent.map(Digest)),
+        }
+    }
+
+    /// Commits a snapshot under its chain ID. If that exists already, ours is removed: it is the
+    /// same tree.
+    pub async fn commit(&self, key: &str, chain_id: [u8; 32]) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.commit(key, Digest(chain_id)).await,
+            Self::Root(target) => target.commit(key, Digest(chain_id)),
+        }
+    }
+
+    /// Removes a prepared snapshot as far as that is possible; what stays is listed by
+    /// [`Target::leftovers`].
+    pub async fn abort(&self, key: &str) {
+        // The pull fails anyway, for a reason that matters more.
+        let _ = match self {
+            Self::Containerd(target) => target.abort(key).await,
+            Self::Root(target) => target.abort(key),
+        };
+    }
+
+    /// Stores an index, manifest or config from a file.
+    pub async fn put_blob(
+        &self,
+        digest: [u8; 32],
+        size: u64,
+        path: &Path,
+        labels: BlobLabels,
+    ) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.put_blob(Digest(digest), size, path, labels).await,
+            // Its garbage collection reads manifests.
+            Self::Root(target) => target.put_blob(Digest(digest), path),
+        }
+    }
+
+    /// Makes an image record, or changes what an existing one points to.
+    pub async fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.put_image(record).await,
+            Self::Root(target) => target.put_image(record),
+        }
+    }
+
+    /// All image records, complete or not.
+    pub async fn list(&self) -> Result<Vec<ListedImage>, TargetError> {
+        match self {
+            Self::Containerd(target) => target.list().await,
+            Self::Root(target) => target.list(),
+        }
+    }
+
+    /// Removes an image record, and what only that image needed.
+    pub async fn remove(&mut self, name: &str) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.remove(name).await,
+            Self::Root(target) => target.remove(name),
+        }
+    }
+
+    /// Mounts the tree of an image on a directory, read-only.
+    pub async fn mount(&self, name: &str, directory: &Path) -> Result<(), TargetError> {
+        let layers = match self {
+            Self::Containerd(target) => target.image_layers(name).await?,
+            Self::Root(target) => target.image_layers(name)?,
+        };
+        mounting::mount(&layers, directory)
+    }
+
+    /// What unfinished pulls left in the target: keys of snapshots, and in a plain directory also
+    /// snapshots and blobs that no image needs.
+    pub async fn leftovers(&self) -> Result<Vec<String>, TargetError> {
+        match self {
+            Self::Containerd(target) => target.leftovers().await,
+            Self::Root(target) => target.leftovers(),
+        }
+    }
+
+    /// Removes what unfinished pulls left; gives how many things that were. No pull may be under
+    /// way.
+    pub async fn collect(&mut self) -> Result<usize, TargetError> {
+        match self {
+            Self::Containerd(target) => target.collect().await,
+            Self::Root(target) => target.collect(),
+        }
+    }
+}
