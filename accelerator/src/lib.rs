@@ -10,6 +10,7 @@
 //!                                  cache (layer bytes, encoded packs)
 //! ```
 
+pub mod layer;
 pub mod packs;
 pub mod plan;
 pub mod serve;

@@ -1,0 +1,54 @@
+//! From a layer blob to what the layer holds, in one pass and without a disk:
+//!
+//! ```text
+//! blob ──decompress──▶ source (diff ID, sink) ──tar──▶ entries ──apply──▶ AppliedLayer
+//! ```
+//!
+//! The measure is containerd 1.6 on overlayfs: [`AppliedLayer`] is what it would have left in the
+//! layer's own directory, and [`crate::tree::merge`] does overlayfs's part. Where containerd refuses
+//! a layer this module refuses it too, but for three cases that it takes leniently: old GNU sparse
+//! files, a whiteout of something that the same layer holds, and a directory removed by its own layer.
+
+mod applied;
+mod apply;
+mod decompress;
+mod error;
+pub mod limits;
+pub(crate) mod path;
+mod source;
+mod tar;
+
+pub use applied::{AppliedLayer, Entry, Inherit};
+pub use error::LayerError;
+
+use decompress::Decompress;
+use source::Source;
+use std::io::{Read, Write};
+
+/// A layer that was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerRead {
+    /// SHA-256 of the whole uncompressed tar.
+    pub diff_id: [u8; 32],
+    /// Bytes of the uncompressed tar.
+    pub uncompressed_len: u64,
+    /// What the layer holds.
+    pub applied: AppliedLayer,
+}
+
+/// Reads a layer blob (gzip, zstd or plain tar) to its end. `sink` gets every uncompressed byte.
+///
+/// # Errors
+/// The blob can't be read, is damaged, over a limit, or can't be unpacked. The sink has then got a
+/// part of the bytes.
+pub fn read_layer(blob: impl Read, sink: &mut dyn Write) -> Result<LayerRead, LayerError> {
+    let blob = Decompress::open(blob).map_err(LayerError::Blob)?;
+    let mut source = Source::new(blob, sink);
+    let mut layer = apply::Layer::default();
+    let mut reader = tar::Reader::new(&mut source);
+    while let Some(entry) = reader.next()? {
+        layer.apply(entry)?;
+    }
+    let (diff_id, uncompressed_len) = source.finish()?;
+    Ok(LayerRead { diff_id, uncompressed_len, applied: layer.finish()? })
+}
