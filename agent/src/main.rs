@@ -1,2 +1,156 @@
-//! Skiff agent.
-fn main() {}
+//! `skiff`, the agent: brings container images to an edge device through an accelerator.
+//!
+//! One thread does everything; a few helper threads of `smol` wait for the network. Memory is
+//! fixed, whatever the image's size: what grows with an image lies in scratch files (`spool`).
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `cli` | the command line |
+//! | `pull` | one deployment, from request to commit |
+//! | `http` | one POST and its streamed answer, over `async-h1` |
+//! | `inflate` | raw deflate in a fixed window |
+//! | `spool` | the table of contents, on disk |
+//! | `apply` | writes entries and contents into snapshot directories |
+//! | `target` | where images go: containerd, or a plain directory |
+//! | `containerd` | containerd's gRPC API over its Unix socket |
+//! | `state` | the agent's own directory: lock and scratch |
+//! | `report` | what is said meanwhile |
+//! | `exit` | errors to sentences and exit codes |
+
+mod apply;
+mod cli;
+mod containerd;
+mod exit;
+mod http;
+mod inflate;
+mod platform;
+mod pull;
+mod report;
+mod spool;
+mod state;
+mod target;
+
+use cli::{Command, Options};
+use exit::Failed;
+use pull::{PullOptions, pull};
+use report::{Report, json_line};
+use serde::Serialize;
+use state::StateDir;
+use std::process::ExitCode;
+use target::Target;
+
+fn main() -> ExitCode {
+    // Modes of what is made in snapshots are exact.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let options = match cli::parse(std::env::args_os(), |name| std::env::var_os(name)) {
+        Ok(options) => options,
+        Err(error) => return exit::say(&Failed::Usage(error)),
+    };
+    match smol::block_on(run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => exit::say(&failed),
+    }
+}
+
+async fn run(options: &Options) -> Result<(), Failed> {
+    let state = StateDir::new(options.state.clone());
+    match &options.command {
+        Command::Help => print!("{}", cli::HELP),
+        Command::Version => println!("skiff {}", env!("CARGO_PKG_VERSION")),
+        Command::Pull { images, dry_run, max_bytes } => {
+            let accelerator = options.accelerator.clone().ok_or(Failed::NoAccelerator)?;
+            let mut target = open_target(options).await?;
+            let mut report = Report::new(options.json);
+            let pull_options = PullOptions {
+                images: images.clone(),
+                accelerator,
+                dry_run: *dry_run,
+                max_bytes: *max_bytes,
+            };
+            let pulled = pull(&pull_options, &mut target, &state, &mut report).await;
+            report.clear();
+            report.done(&pulled?);
+        }
+        Command::List => {
+            for image in open_target(options).await?.list().await? {
+                if options.json {
+                    json_line(&image);
+                } else {
+                    println!("{} {}", image.name, image.digest);
+                }
+            }
+        }
+        Command::Remove { images } => {
+            let _lock = state.lock()?;
+            let mut target = open_target(options).await?;
+            for image in images {
+                target.remove(image).await?;
+            }
+        }
+        Command::Mount { image, directory } => {
+            open_target(options).await?.mount(image, directory).await?;
+        }
+        Command::Status => status(options, &state).await?,
+        Command::Collect => {
+            let _lock = state.lock()?;
+            let snapshots = open_target(options).await?.collect().await?;
+            let pulls = state.remove_leftovers()?;
+            say_collected(options, snapshots, pulls);
+        }
+    }
+    Ok(())
+}
+
+async fn open_target(options: &Options) -> Result<Target, Failed> {
+    Ok(match &options.root {
+        Some(root) => Target::root(root)?,
+        None => {
+            let (socket, namespace) = (&options.containerd, &options.namespace);
+            Target::containerd(socket, namespace, &options.snapshotter).await?
+        }
+    })
+}
+
+/// One thing that an unfinished pull left behind.
+#[derive(Serialize)]
+#[serde(tag = "leftover", rename_all = "snake_case")]
+enum Leftover {
+    Pull { id: String, images: Vec<String>, bytes: u64 },
+    Snapshot { key: String },
+}
+
+async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
+    let mut found: Vec<Leftover> = Vec::new();
+    for pull in state.leftovers()? {
+        found.push(Leftover::Pull { id: pull.id, images: pull.images, bytes: pull.bytes });
+    }
+    for key in open_target(options).await?.leftovers().await? {
+        found.push(Leftover::Snapshot { key });
+    }
+    for leftover in &found {
+        if options.json {
+            json_line(leftover);
+            continue;
+        }
+        match leftover {
+            Leftover::Pull { id, images, bytes } => println!(
+                "pull {id} of {} is running or did not end: {} of scratch files",
+                images.join(" "),
+                report::size(*bytes)
+            ),
+            Leftover::Snapshot { key } => println!("snapshot {key} is not committed"),
+        }
+    }
+    if found.is_empty() && !options.json {
+        println!("nothing is left of unfinished pulls");
+    }
+    Ok(())
+}
+
+fn say_collected(options: &Options, snapshots: usize, pulls: usize) {
+    if options.json {
+        json_line(&serde_json::json!({ "removed_snapshots": snapshots, "removed_pulls": pulls }));
+    } else {
+        println!("removed {snapshots} snapshots and the scratch files of {pulls} pulls");
+    }
+}

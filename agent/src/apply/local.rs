@@ -1,0 +1,156 @@
+//! Copies contents from files of held images, and checks them on the way.
+//!
+//! Files are opened with `O_NONBLOCK`: a held file that is not hydrated yet is under a lease of
+//! the agent itself, and a plain open would wait for itself. `EAGAIN` then means "cold, no source".
+
+use super::content::{Tables, complete};
+use super::entry::create_file;
+use super::{ApplyError, Beneath};
+use crate::spool::{ContentRow, Origin, State};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, OFlags, copy_file_range, fstat, ioctl_ficlone};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+const PIECE: usize = 64 * 1024;
+
+/// Makes every file whose content is held. `held` has, for each image of the request, its
+/// overlay layers, top first. Sources that are missing or changed are marked as damaged in the
+/// contents; gives how many.
+pub fn copy_held(tables: &mut Tables<'_>, held: &[Vec<Beneath>]) -> Result<u32, ApplyError> {
+    let mut damaged = 0;
+    let mut path = Vec::new();
+    for number in 0..tables.contents.count() {
+        let Some(row) = tables.contents.get(number)? else { break };
+        let Origin::Held { image, path: place } = row.origin else { continue };
+        let layers = held
+            .get(usize::from(image))
+            .ok_or(ApplyError::Contradiction("a source is in an image that is not held"))?;
+        let first = row.first.ok_or(ApplyError::Contradiction("a content belongs to no file"))?;
+        if place.1 == 0 {
+            path.clear();
+            path.extend_from_slice(tables.entries.get(first)?.entry.suffix);
+        } else {
+            tables.entries.path(place, &mut path)?;
+        }
+        skiff_protocol::path::check(&path)
+            .map_err(|_| ApplyError::refused(&path, "a source's path is not allowed"))?;
+        if !copy_one(tables, number, row, layers, &path)? {
+            damaged += 1;
+            tables.contents.put(number, &ContentRow { state: State::Damaged, ..row })?;
+        }
+    }
+    Ok(damaged)
+}
+
+/// Looks for the file in the held image's layers, top first. Whiteouts are not looked at: what
+/// counts is the digest, and a file that is hidden but has the right bytes will do.
+fn copy_one(
+    tables: &mut Tables<'_>,
+    number: u32,
+    row: ContentRow,
+    layers: &[Beneath],
+    path: &[u8],
+) -> Result<bool, ApplyError> {
+    for layer in layers {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let Ok(from) = layer.open(path, flags) else { continue };
+        let right = fstat(&from).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && u64::try_from(stat.st_size) == Ok(row.size)
+        });
+        if right && copy_checked(tables, number, row, &from)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Copies to the first entry's file, hashing what stands there; removes it again if it is wrong.
+fn copy_checked(
+    tables: &mut Tables<'_>,
+    number: u32,
+    row: ContentRow,
+    from: &OwnedFd,
+) -> Result<bool, ApplyError> {
+    let first = row.first.ok_or(ApplyError::Contradiction("a content belongs to no file"))?;
+    let stored = tables.entries.get(first)?;
+    let target = stored.entry.suffix;
+    let layer = tables
+        .layers
+        .get_mut(usize::from(stored.layer))
+        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))?;
+    let to = create_file(layer, target)?;
+    let copied = copy_bytes(from, &to, row.size);
+    match copied {
+        Ok(()) => {}
+        // The source can't be read; what can't be written is an error of this device.
+        Err(Errno::IO) => {}
+        Err(e) => return Err(ApplyError::path("copy to", target, e)),
+    }
+    if copied.is_ok() && hashes_to(&to, row.size, row.sha256.0)? {
+        complete(tables, number, row, &to)?;
+        return Ok(true);
+    }
+    let (parent, name) =
+        layer.parent(target).map_err(|e| ApplyError::path("open the directory of", target, e))?;
+    rustix::fs::unlinkat(parent, name, rustix::fs::AtFlags::empty())
+        .map_err(|e| ApplyError::path("remove", target, e))?;
+    Ok(false)
+}
+
+fn hashes_to(file: &OwnedFd, size: u64, sha256: [u8; 32]) -> Result<bool, ApplyError> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; PIECE];
+    let mut at = 0;
+    while at < size {
+        match rustix::io::pread(file, &mut *buffer, at) {
+            Ok(0) | Err(_) => return Ok(false),
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                at += read as u64;
+            }
+        }
+    }
+    Ok(<[u8; 32]>::from(hash.finalize()) == sha256)
+}
+
+/// Copies `size` bytes from the start of one file to the start of another: shares the blocks
+/// where the file system can (`FICLONE`), copies within the kernel where it can
+/// (`copy_file_range`), else reads and writes. `EIO` if the source is too short.
+pub fn copy_bytes(from: &OwnedFd, to: &OwnedFd, size: u64) -> rustix::io::Result<()> {
+    if ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    let (mut read_at, mut write_at) = (0, 0);
+    while write_at < size {
+        let rest = usize::try_from(size - write_at).unwrap_or(usize::MAX).min(1 << 30);
+        match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), rest) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(_) => {}
+            Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP) => {
+                return copy_by_hand(from, to, write_at, size);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn copy_by_hand(from: &OwnedFd, to: &OwnedFd, mut at: u64, size: u64) -> rustix::io::Result<()> {
+    let mut buffer = vec![0; PIECE];
+    while at < size {
+        let rest = usize::try_from(size - at).unwrap_or(PIECE).min(PIECE);
+        let read = rustix::io::pread(from, &mut buffer[..rest], at)?;
+        if read == 0 {
+            return Err(Errno::IO);
+        }
+        let mut piece = &buffer[..read];
+        while !piece.is_empty() {
+            let written = rustix::io::pwrite(to, piece, at)?;
+            at += written as u64;
+            piece = &piece[written..];
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Owner, extended attributes, mode, times: set in the order that loses none of them.
+//!
+//! `chown` clears setuid, setgid and `security.capability`; writing clears the capability, too
+//! (Linux, `security/commoncap.c`); setting a POSIX ACL changes the mode. So: data, owner,
+//! attributes, mode, times, as containerd does it (`archive/tar.go`).
+
+use super::ApplyError;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fs::{
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat,
+    fchmod, fchown, fsetxattr, futimens, lsetxattr, utimensat,
+};
+use rustix::io::Errno;
+use skiff_protocol::record::Metadata;
+
+/// Sets everything on an open file or directory; of a directory the times are set again when all
+/// of its entries are there.
+pub fn set(fd: impl AsFd, path: &[u8], meta: &Metadata<'_>) -> Result<(), ApplyError> {
+    let fd = fd.as_fd();
+    let owner = owner(path, meta)?;
+    fchown(fd, Some(owner.0), Some(owner.1))
+        .map_err(|e| ApplyError::path("set the owner of", path, e))?;
+    xattrs(path, meta, |name, value| fsetxattr(fd, name, value, XattrFlags::empty()))?;
+    fchmod(fd, mode(meta)).map_err(|e| ApplyError::path("set the mode of", path, e))?;
+    futimens(fd, &times(path, meta)?).map_err(|e| ApplyError::path("set the times of", path, e))
+}
+
+/// Sets everything on a name that can't be opened: a link, a device, a FIFO.
+pub fn set_at(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    path: &[u8],
+    meta: &Metadata<'_>,
+    is_symlink: bool,
+) -> Result<(), ApplyError> {
+    let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+    let owner = owner(path, meta)?;
+    chownat(parent, name, Some(owner.0), Some(owner.1), nofollow)
+        .map_err(|e| ApplyError::path("set the owner of", path, e))?;
+    // There is no setxattrat before Linux 6.13; /proc names the parent that is open.
+    let mut full = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
+    full.extend_from_slice(name);
+    xattrs(path, meta, |name, value| lsetxattr(&*full, name, value, XattrFlags::empty()))?;
+    if !is_symlink {
+        chmodat(parent, name, mode(meta), AtFlags::empty())
+            .map_err(|e| ApplyError::path("set the mode of", path, e))?;
+    }
+    utimensat(parent, name, &times(path, meta)?, nofollow)
+        .map_err(|e| ApplyError::path("set the times of", path, e))
+}
+
+/// Sets a directory's times.
+pub fn set_times(fd: impl AsFd, path: &[u8], meta: &Metadata<'_>) -> Result<(), ApplyError> {
+    futimens(fd, &times(path, meta)?).map_err(|e| ApplyError::path("set the times of", path, e))
+}
+
+fn owner(path: &[u8], meta: &Metadata<'_>) -> Result<(Uid, Gid), ApplyError> {
+    // (uid_t)-1 means "leave it" to chown(2).
+    if meta.uid == u32::MAX || meta.gid == u32::MAX {
+        return Err(ApplyError::refused(path, "its owner is not a user or group ID"));
+    }
+    Ok((Uid::from_raw(meta.uid), Gid::from_raw(meta.gid)))
+}
+
+fn mode(meta: &Metadata<'_>) -> Mode {
+    Mode::from_raw_mode(u32::from(meta.mode & 0o7777))
+}
+
+fn times(path: &[u8], meta: &Metadata<'_>) -> Result<Timestamps, ApplyError> {
+    if meta.mtime_nanos >= 1_000_000_000 {
+        return Err(ApplyError::refused(path, "its time has a billion nanoseconds or more"));
+    }
+    Ok(Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: meta.mtime, tv_nsec: meta.mtime_nanos.into() },
+    })
+}
+
+/// Sets the attributes. As containerd does, those that the file system does not support are left
+/// out.
+fn xattrs(
+    path: &[u8],
+    meta: &Metadata<'_>,
+    set: impl Fn(&[u8], &[u8]) -> rustix::io::Result<()>,
+) -> Result<(), ApplyError> {
+    for attribute in meta.xattrs.iter() {
+        let (name, value) = attribute
+            .map_err(|_| ApplyError::refused(path, "its extended attributes do not decode"))?;
+        if name.starts_with(b"trusted.") {
+            return Err(ApplyError::refused(
+                path,
+                "it has an attribute that overlayfs would act on",
+            ));
+        }
+        match set(name, value) {
+            Ok(()) | Err(Errno::NOTSUP) => {}
+            Err(e) => return Err(ApplyError::path("set an extended attribute of", path, e)),
+        }
+    }
+    Ok(())
+}

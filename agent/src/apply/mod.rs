@@ -1,0 +1,85 @@
+//! Applies delta layers: writes entries and contents into the directories of snapshots.
+//!
+//! ```text
+//! entry   ──▶ entry     makes directories, links, devices, whiteouts at once; files later
+//! content ──▶ content   writes a file as its bytes arrive, checks SHA-256, copies to its twins
+//!             local     the same from a file of a held image
+//! end     ──▶ finish    hard links, then the times of directories
+//!             beneath   no path from the network leads out of the layer's directory
+//!             metadata  owner, attributes, mode, times, in the order that loses none of them
+//! ```
+//!
+//! A layer's directory is what overlayfs takes as a layer: a whiteout is a character device 0:0,
+//! an opaque directory has `trusted.overlay.opaque` (Documentation/filesystems/overlayfs.rst).
+
+mod beneath;
+mod content;
+mod entry;
+mod finish;
+mod local;
+mod metadata;
+
+pub use beneath::{Beneath, open_directory};
+pub use content::{ContentWriter, Tables};
+pub use entry::make_entry;
+pub use finish::finish;
+pub use local::copy_held;
+
+use crate::spool::SpoolError;
+use rustix::io::Errno;
+use skiff_protocol::Digest;
+use thiserror::Error;
+
+/// A delta can't be applied.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// A system call on a path of the layer failed.
+    #[error("cannot {verb} '{path}' in the new snapshot")]
+    Path {
+        /// What was tried.
+        verb: &'static str,
+        /// The path in the image.
+        path: String,
+        /// Why.
+        source: Errno,
+    },
+    /// The accelerator sent a path or an attribute that could do harm.
+    #[error("the accelerator sent an entry that is refused: '{path}' ({reason})")]
+    Refused {
+        /// The path in the image.
+        path: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A content is not what its digest says.
+    #[error(
+        "the bytes of '{path}' are not those of {digest}; the stream or the registry is damaged"
+    )]
+    WrongContent {
+        /// The path in the image.
+        path: String,
+        /// What the bytes should hash to.
+        digest: Digest,
+    },
+    /// Packs and table of contents do not fit together.
+    #[error("the accelerator's stream contradicts itself: {0}")]
+    Contradiction(&'static str),
+    /// The table of contents on disk can't be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+impl ApplyError {
+    fn path(verb: &'static str, path: &[u8], source: Errno) -> Self {
+        Self::Path { verb, path: printable(path), source }
+    }
+
+    fn refused(path: &[u8], reason: &'static str) -> Self {
+        Self::Refused { path: printable(path), reason }
+    }
+}
+
+/// A path as people can read it.
+pub fn printable(path: &[u8]) -> String {
+    path.escape_ascii().to_string()
+}

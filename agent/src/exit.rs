@@ -1,0 +1,120 @@
+//! The one place where errors become a sentence and an exit code (listed in `skiff --help`).
+
+use crate::apply::ApplyError;
+use crate::cli::UsageError;
+use crate::http::HttpError;
+use crate::pull::PullError;
+use crate::spool::SpoolError;
+use crate::state::StateError;
+use crate::target::TargetError;
+use rustix::io::Errno;
+use skiff_protocol::response::FailureCode;
+use std::error::Error;
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum Failed {
+    /// The command line.
+    #[error(transparent)]
+    Usage(UsageError),
+    /// No accelerator is named.
+    #[error("no accelerator is given; use --accelerator URL or set SKIFF_ACCELERATOR")]
+    NoAccelerator,
+    /// A pull.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Says what went wrong, with the whole chain of causes, and gives the exit code.
+pub fn say(failed: &Failed) -> ExitCode {
+    let mut sentence = failed.to_string();
+    let mut cause = failed.source();
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if let Some(hint) = disk_trouble(failed) {
+        sentence.push_str(hint);
+    }
+    eprintln!("skiff: {sentence}");
+    ExitCode::from(code(failed))
+}
+
+fn code(failed: &Failed) -> u8 {
+    if disk_trouble(failed).is_some() {
+        return 8;
+    }
+    match failed {
+        Failed::Usage(_) | Failed::NoAccelerator => 2,
+        Failed::Target(error) => target_code(error),
+        Failed::State(error) => state_code(error),
+        Failed::Pull(error) => match error {
+            PullError::Request(_) | PullError::Http(HttpError::BadUrl { .. }) => 2,
+            PullError::Http(_) | PullError::Link { .. } => 4,
+            PullError::Refused { code, .. } => match code {
+                FailureCode::NotFound | FailureCode::NoPlatform => 3,
+                FailureCode::BadImage => 6,
+                _ => 5,
+            },
+            PullError::Stream { .. }
+            | PullError::Deflate(_)
+            | PullError::Unexpected(_)
+            | PullError::Blob { .. }
+            | PullError::Mismatch { .. }
+            | PullError::Document { .. } => 6,
+            PullError::Apply(ApplyError::Path { .. }) => 1,
+            PullError::Apply(ApplyError::Spool(_)) | PullError::Spool(_) => 8,
+            PullError::Apply(_) => 6,
+            PullError::Directory { .. } => 8,
+            PullError::State(error) => state_code(error),
+            PullError::Target(error) => target_code(error),
+        },
+    }
+}
+
+fn state_code(error: &StateError) -> u8 {
+    match error {
+        StateError::Busy { .. } => 9,
+        StateError::Io { .. } => 8,
+    }
+}
+
+fn target_code(error: &TargetError) -> u8 {
+    if error.is_unknown_image() { 3 } else { 7 }
+}
+
+/// What to do about a disk, if one is behind the failure.
+fn disk_trouble(failed: &Failed) -> Option<&'static str> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(failed);
+    while let Some(error) = cause {
+        let errno = match error.downcast_ref::<std::io::Error>() {
+            Some(error) => error.raw_os_error(),
+            None => error.downcast_ref::<Errno>().map(|errno| errno.raw_os_error()),
+        };
+        // A transparent error is its own source's source: look into it by type.
+        let inner = match error.downcast_ref::<PullError>() {
+            Some(PullError::Apply(ApplyError::Path { source, .. })) => Some(source.raw_os_error()),
+            Some(PullError::Spool(SpoolError::Io { source, .. })) => source.raw_os_error(),
+            _ => None,
+        };
+        match errno.or(inner).map(Errno::from_raw_os_error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => {
+                return Some("; free some space (skiff rm, skiff gc) and run it again");
+            }
+            Some(Errno::ROFS) => return Some("; mount the disk writable and run it again"),
+            Some(Errno::IO) => return Some("; check the disk"),
+            _ => {}
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,192 @@
+//! One POST, one streamed answer.
+
+use super::wire::{Counters, Wire};
+use http_types::{Method, Request, Response, StatusCode, Url};
+use smol::future::FutureExt;
+use smol::io::AsyncReadExt;
+use smol::net::TcpStream;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Time to connect: several SYN retransmissions on a slow link.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time to get the head of the answer. The accelerator sends it before it does any work.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest silence within an answer. While the accelerator works, it sends a frame every few
+/// seconds.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why there is no (further) answer.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// The address does not parse, or is not plain HTTP.
+    #[error("'{url}' is not an address like http://accelerator.example:7780: {reason}")]
+    BadUrl {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// No connection.
+    #[error("the accelerator at {url} can't be reached; is it running and is the link up?")]
+    Connect {
+        /// The address.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The exchange failed before or within the answer.
+    #[error("the connection to the accelerator at {url} failed")]
+    Exchange {
+        /// The address.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// What answers is not an accelerator.
+    #[error("{url} does not answer as an accelerator does ({reason}); is the address right?")]
+    Strange {
+        /// The address.
+        url: String,
+        /// What was strange.
+        reason: String,
+    },
+}
+
+/// Sends requests to one accelerator.
+#[derive(Debug)]
+pub struct Client {
+    url: Url,
+    counters: Arc<Counters>,
+    requests: u32,
+}
+
+impl Client {
+    /// A client of the accelerator at this base address.
+    pub fn new(base: &str) -> Result<Self, HttpError> {
+        let bad = |reason| HttpError::BadUrl { url: base.to_owned(), reason };
+        let url = Url::parse(base).map_err(|_| bad("it does not parse"))?;
+        match url.scheme() {
+            "http" => {}
+            "https" => return Err(bad("this build of skiff has no TLS; use http://")),
+            _ => return Err(bad("it must begin with http://")),
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(bad("it names no host"));
+        }
+        Ok(Self { url, counters: Arc::default(), requests: 0 })
+    }
+
+    /// Bytes that went over the network so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Requests sent so far.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Posts a body and waits for the head of the answer.
+    pub async fn post(
+        &mut self,
+        path: &str,
+        media_type: &str,
+        body: &[u8],
+    ) -> Result<Body, HttpError> {
+        let url = self.url.to_string();
+        let stream = timed(CONNECT_TIMEOUT, self.connect())
+            .await
+            .map_err(|source| HttpError::Connect { url: url.clone(), source })?;
+        let mut target = self.url.clone();
+        target.set_path(path);
+        let mut request = Request::new(Method::Post, target);
+        request.set_body(body);
+        request.insert_header("content-type", media_type);
+        request.insert_header("accept", media_type);
+        self.requests += 1;
+        let exchange = async {
+            async_h1::connect(Wire::new(stream, Arc::clone(&self.counters)), request)
+                .await
+                .map_err(|error| io::Error::other(error.to_string()))
+        };
+        let response = timed(HEAD_TIMEOUT, exchange)
+            .await
+            .map_err(|source| HttpError::Exchange { url: url.clone(), source })?;
+        acceptable(&response, media_type)
+            .map_err(|reason| HttpError::Strange { url: url.clone(), reason })?;
+        Ok(Body { response, url })
+    }
+
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let stream =
+            TcpStream::connect((host, self.url.port_or_known_default().unwrap_or(80))).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+fn acceptable(response: &Response, media_type: &str) -> Result<(), String> {
+    let status = response.status();
+    if status != StatusCode::Ok {
+        return Err(format!("HTTP status {}", status as u16));
+    }
+    let header = |name: &str| response.header(name).map(|value| value.as_str().to_owned());
+    if header("content-type").as_deref() != Some(media_type) {
+        return Err("its media type is not Skiff's".to_owned());
+    }
+    let chunked = header("transfer-encoding").is_some_and(|value| value == "chunked");
+    if !chunked && header("content-length").is_none() {
+        return Err("its answer has no length and is not chunked".to_owned());
+    }
+    Ok(())
+}
+
+async fn timed<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    work.or(async {
+        smol::Timer::after(limit).await;
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("nothing came for {} s", limit.as_secs()),
+        ))
+    })
+    .await
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub struct Body {
+    response: Response,
+    url: String,
+}
+
+impl Body {
+    /// The address that the answer comes from.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// An I/O error, as `embedded-io` wants it.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct BodyError(#[from] pub io::Error);
+
+impl embedded_io::Error for BodyError {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::Other
+    }
+}
+
+impl embedded_io::ErrorType for Body {
+    type Error = BodyError;
+}
+
+impl embedded_io_async::Read for Body {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, BodyError> {
+        Ok(timed(READ_TIMEOUT, self.response.read(buf)).await?)
+    }
+}

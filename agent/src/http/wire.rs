@@ -1,0 +1,137 @@
+//! The socket below `async-h1`: counts bytes, and bounds the head of an answer.
+
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::net::TcpStream;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+/// Longest head (status line and headers) of an answer, bytes.
+pub const MAX_HEAD: usize = 16 * 1024;
+
+/// Bytes that went over one or more sockets.
+#[derive(Debug, Default)]
+pub struct Counters {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Counters {
+    /// Bytes received so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// A counted TCP stream whose first answer's head is bounded.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    counters: Arc<Counters>,
+    head: Head,
+}
+
+impl Wire {
+    /// Wraps a connected stream that nothing was read from yet.
+    pub fn new(stream: TcpStream, counters: Arc<Counters>) -> Self {
+        Self { stream, counters, head: Head::default() }
+    }
+}
+
+/// Looks for the empty line that ends a head.
+#[derive(Debug, Default)]
+struct Head {
+    seen: usize,
+    matched: usize,
+    over: bool,
+}
+
+impl Head {
+    fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
+        const END: &[u8; 4] = b"\r\n\r\n";
+        for &byte in bytes {
+            if self.over {
+                return Ok(());
+            }
+            self.seen += 1;
+            self.matched = match byte {
+                _ if byte == END[self.matched] => self.matched + 1,
+                b'\r' => 1,
+                _ => 0,
+            };
+            self.over = self.matched == END.len();
+        }
+        if self.seen > MAX_HEAD && !self.over {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the head of the answer is longer than 16 KiB",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.counters.received.fetch_add(read as u64, Ordering::Relaxed);
+        self.head.pass(&buf[..read])?;
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.counters.sent.fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_at_its_empty_line_however_it_is_cut() {
+        let text = b"HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n";
+        for cut in 1..text.len() {
+            let mut head = Head::default();
+            for part in text.chunks(cut) {
+                head.pass(part).unwrap();
+            }
+            assert!(head.over, "cut {cut}");
+            head.pass(&[b'x'; 2 * MAX_HEAD]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_long_head_is_refused() {
+        let mut head = Head::default();
+        head.pass(&[b'x'; MAX_HEAD]).unwrap();
+        assert!(head.pass(b"x").is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! Makes what was received visible: finish, sync, commit, blobs, image records, in this order.
+//!
+//! Data reach the disk before containerd learns of them (`syncfs`), snapshots are committed before
+//! blobs name them, blobs are there before an image record points to them. A power cut in between
+//! leaves at worst a snapshot or blob that nothing refers to, under a lease that expires.
+
+use super::PullError;
+use super::deployment::Deployment;
+use super::images::{StoredBlob, StoredImage};
+use crate::apply::finish;
+use crate::report::Report;
+use crate::target::{BlobLabels, ImageRecord, Target};
+use std::path::PathBuf;
+
+/// Commits a deployment whose contents are all in place.
+pub async fn commit(
+    deployment: &mut Deployment,
+    target: &mut Target,
+    report: &mut Report,
+) -> Result<(), PullError> {
+    report.committing();
+    let (entries, layers, keys) = deployment.parts();
+    finish(entries, layers)?;
+    for (layer, key) in layers.iter().zip(keys) {
+        rustix::fs::syncfs(layer.root())
+            .map_err(|source| PullError::Directory { path: PathBuf::from(key), source })?;
+    }
+    for image in &deployment.images.list {
+        let Some(chain_id) = image.chain_id else {
+            return Err(PullError::Unexpected("an image that was not checked"));
+        };
+        match image.layer.map(|layer| deployment.keys().get(usize::from(layer))) {
+            Some(Some(key)) => target.commit(key, chain_id).await?,
+            Some(None) => {
+                return Err(PullError::Unexpected("an image with a layer that is not there"));
+            }
+            None if target.snapshot_exists(chain_id).await? => {}
+            None => {
+                let image = image.reference.clone();
+                let reason = "its snapshot has vanished meanwhile; run the pull again";
+                return Err(PullError::Mismatch { image, reason });
+            }
+        }
+    }
+    for image in &deployment.images.list {
+        put_image(image, target).await?;
+    }
+    Ok(())
+}
+
+/// Blobs from below, so that each refers only to what is there; then the record.
+async fn put_image(image: &StoredImage, target: &mut Target) -> Result<(), PullError> {
+    let (Some(manifest), Some(config), Some(chain_id)) =
+        (&image.manifest, &image.config, image.chain_id)
+    else {
+        return Err(PullError::Unexpected("an image that was not checked"));
+    };
+    put(target, config, BlobLabels::Config { chain_id }).await?;
+    put(target, manifest, BlobLabels::Manifest { config: config.digest.0 }).await?;
+    if let Some(index) = &image.index {
+        put(target, index, BlobLabels::Index { manifest: manifest.digest.0 }).await?;
+    }
+    let top = image.index.as_ref().unwrap_or(manifest);
+    let record = ImageRecord {
+        name: &image.reference,
+        digest: top.digest.0,
+        size: top.size,
+        media_type: &top.media_type,
+        manifest: manifest.digest.0,
+        chain_id,
+    };
+    Ok(target.put_image(&record).await?)
+}
+
+async fn put(target: &mut Target, blob: &StoredBlob, labels: BlobLabels) -> Result<(), PullError> {
+    Ok(target.put_blob(blob.digest.0, blob.size, &blob.path, labels).await?)
+}

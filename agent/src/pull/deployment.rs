@@ -1,0 +1,277 @@
+//! Takes the metadata stream: images, contents, layers, entries.
+
+use super::images::Images;
+use super::{Answer, PullError};
+use crate::apply::{Beneath, Tables, make_entry, open_directory};
+use crate::inflate::Inflater;
+use crate::spool::{Contents, Entries, Origin};
+use crate::state::Scratch;
+use crate::target::{HeldImage, Target};
+use skiff_protocol::frame::Kind as FrameKind;
+use skiff_protocol::limits::{MAX_HELD, MAX_PATH, MAX_WANTED};
+use skiff_protocol::path::PathBuffer;
+use skiff_protocol::record::{self, Content, Entry, Kind, Layer, Parent, Record, Source, Splitter};
+use skiff_protocol::response::Plan;
+
+/// What a pull has received so far: on disk, but for a few words per image and layer.
+#[derive(Debug)]
+pub struct Deployment {
+    asked: Vec<String>,
+    pull_id: String,
+    /// The images and their blobs.
+    pub images: Images,
+    /// The plan's contents.
+    pub contents: Contents,
+    entries: Entries,
+    layers: Vec<Beneath>,
+    /// Keys of the prepared snapshots.
+    keys: Vec<String>,
+    /// Which held images contents are copied from.
+    pub sources_used: [bool; MAX_HELD],
+    path: PathBuffer,
+    entry_count: u32,
+    entries_left: u32,
+    stage: Stage,
+}
+
+/// Which records may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Images,
+    Contents,
+    Layers,
+    End,
+}
+
+impl Deployment {
+    /// Nothing received yet.
+    pub fn new(scratch: &Scratch, asked: &[String]) -> Result<Self, PullError> {
+        Ok(Self {
+            asked: asked.to_vec(),
+            pull_id: scratch.id().to_owned(),
+            images: Images::new(scratch.path()),
+            contents: Contents::create(scratch.path())?,
+            entries: Entries::create(scratch.path())?,
+            layers: Vec::new(),
+            keys: Vec::new(),
+            sources_used: [false; MAX_HELD],
+            path: PathBuffer::new(),
+            entry_count: 0,
+            entries_left: 0,
+            stage: Stage::Images,
+        })
+    }
+
+    /// What the content writer works on.
+    pub fn tables(&mut self) -> Tables<'_> {
+        Tables { contents: &self.contents, entries: &mut self.entries, layers: &mut self.layers }
+    }
+
+    /// Entries, directories and snapshot keys of the layers, to finish them.
+    pub fn parts(&mut self) -> (&mut Entries, &mut [Beneath], &[String]) {
+        (&mut self.entries, &mut self.layers, &self.keys)
+    }
+
+    /// Keys of the prepared snapshots, by layer.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// Reads Metadata frames up to the last record.
+    pub async fn take_metadata(
+        &mut self,
+        answer: &mut Answer,
+        inflater: &mut Inflater,
+        target: &mut Target,
+        held: &[HeldImage],
+    ) -> Result<(), PullError> {
+        let mut splitter = Box::new(Splitter::new());
+        inflater.reset();
+        while !inflater.is_done() {
+            let frame = answer.frame().await?;
+            if frame.kind != FrameKind::Metadata {
+                return Err(PullError::Unexpected("another frame within the metadata"));
+            }
+            let mut compressed = frame.payload;
+            while let Some(mut bytes) = inflater.next(&mut compressed)? {
+                while let Some(record) = splitter
+                    .next(&mut bytes)
+                    .map_err(|_| PullError::Unexpected("a record that does not decode"))?
+                {
+                    self.take_record(record, target, held).await?;
+                }
+            }
+        }
+        if self.stage != Stage::End || !splitter.is_between_records() {
+            return Err(PullError::Unexpected("metadata without an end"));
+        }
+        Ok(())
+    }
+
+    async fn take_record(
+        &mut self,
+        record: Record<'_>,
+        target: &mut Target,
+        held: &[HeldImage],
+    ) -> Result<(), PullError> {
+        match record {
+            Record::Image(image) => {
+                self.enter(Stage::Images)?;
+                self.images.begin(&image, &self.asked)
+            }
+            Record::Blob(blob) => {
+                self.enter(Stage::Images)?;
+                self.images.begin_blob(&blob)
+            }
+            Record::BlobData(bytes) => {
+                self.enter(Stage::Images)?;
+                self.images.blob_data(bytes)
+            }
+            Record::Content(content) => {
+                self.enter(Stage::Contents)?;
+                self.take_content(&content, held)
+            }
+            Record::Layer(layer) => {
+                self.enter(Stage::Layers)?;
+                self.begin_layer(layer, target, held).await
+            }
+            Record::Entry(entry) => {
+                self.enter(Stage::Layers)?;
+                self.take_entry(&entry)
+            }
+            Record::End => self.enter(Stage::End),
+            _ => Err(PullError::Unexpected("a record of an unknown kind")),
+        }
+    }
+
+    /// Records come in stages. When the images are over, they are checked before anything is made.
+    fn enter(&mut self, stage: Stage) -> Result<(), PullError> {
+        if stage < self.stage || self.stage == Stage::End {
+            return Err(PullError::Unexpected("records in a wrong order"));
+        }
+        if self.stage == Stage::Images && stage > Stage::Images {
+            self.images.check(&self.asked)?;
+        }
+        if stage == Stage::End && self.entries_left > 0 {
+            return Err(PullError::Unexpected("fewer entries than announced"));
+        }
+        self.stage = stage;
+        Ok(())
+    }
+
+    fn take_content(&mut self, content: &Content<'_>, held: &[HeldImage]) -> Result<(), PullError> {
+        let origin = match content.source {
+            Source::Pack => Origin::Pack,
+            Source::Held { image, path } => {
+                if usize::from(image) >= held.len() || path.len() > MAX_PATH {
+                    return Err(PullError::Unexpected("a source in an image that is not held"));
+                }
+                self.sources_used[usize::from(image)] = true;
+                let place = if path.is_empty() { 0 } else { self.entries.push_path(path)? };
+                // MAX_PATH fits.
+                let len = u16::try_from(path.len()).unwrap_or(u16::MAX);
+                Origin::Held { image, path: (place, len) }
+            }
+            _ => return Err(PullError::Unexpected("a content from an unknown source")),
+        };
+        if content.size == 0 {
+            return Err(PullError::Unexpected("a content of no bytes"));
+        }
+        self.contents
+            .push(content.sha256, content.size, origin)?
+            .ok_or(PullError::Unexpected("contents of more than 2^64 bytes"))
+    }
+
+    async fn begin_layer(
+        &mut self,
+        layer: Layer,
+        target: &mut Target,
+        held: &[HeldImage],
+    ) -> Result<(), PullError> {
+        if self.entries_left > 0 || self.layers.len() >= MAX_WANTED {
+            return Err(PullError::Unexpected("a layer too many or too early"));
+        }
+        let parent = match layer.parent {
+            Parent::None => None,
+            Parent::Held(image) => {
+                let image = held
+                    .get(usize::from(image))
+                    .ok_or(PullError::Unexpected("a parent that is not held"))?;
+                Some(image.chain_id)
+            }
+            _ => return Err(PullError::Unexpected("a parent of an unknown kind")),
+        };
+        let key = format!("skiff-{}-{}", self.pull_id, self.layers.len());
+        self.keys.push(key.clone());
+        let directory = target.prepare(&key, parent).await?;
+        let fd = open_directory(&directory)
+            .map_err(|source| PullError::Directory { path: directory, source })?;
+        self.layers.push(Beneath::new(fd));
+        self.path.clear();
+        self.entries_left = layer.entries;
+        Ok(())
+    }
+
+    fn take_entry(&mut self, entry: &Entry<'_>) -> Result<(), PullError> {
+        self.entries_left = self
+            .entries_left
+            .checked_sub(1)
+            .ok_or(PullError::Unexpected("more entries than announced"))?;
+        self.entry_count += 1;
+        let path = self
+            .path
+            .advance(entry.prefix, entry.suffix)
+            .map_err(|_| PullError::Unexpected("a path that is not allowed"))?;
+        let entry = record::Entry { prefix: 0, suffix: path, ..*entry };
+        let Some((number, layer)) = self.layers.len().checked_sub(1).zip(self.layers.last_mut())
+        else {
+            return Err(PullError::Unexpected("an entry of no layer"));
+        };
+        make_entry(layer, &entry)?;
+        // What needs no second look is not stored.
+        let later = matches!(
+            entry.kind,
+            Kind::Directory { .. } | Kind::File { .. } | Kind::HardLink { .. }
+        );
+        if !later {
+            return Ok(());
+        }
+        let id = self.entries.push(u16::try_from(number).unwrap_or(u16::MAX), &entry)?;
+        let Kind::File { content } = entry.kind else { return Ok(()) };
+        let Some(mut row) = self.contents.get(content)? else {
+            return Err(PullError::Unexpected("a file with a content that is not announced"));
+        };
+        match row.first {
+            Some(first) => self.entries.chain(first, id)?,
+            None => {
+                row.first = Some(id);
+                self.contents.put(content, &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what came with what the plan announced.
+    pub fn agrees_with(&self, plan: &Plan) -> Result<(), PullError> {
+        let layers = self.images.list.iter().filter(|image| image.layer.is_some()).count();
+        let agrees = self.contents.count() == plan.contents
+            && self.contents.space() == plan.content_bytes
+            && self.entry_count == plan.entries
+            && self.layers.len() == usize::from(plan.layers)
+            && layers == self.layers.len()
+            && self.images.list.len() == usize::from(plan.images);
+        if agrees {
+            Ok(())
+        } else {
+            Err(PullError::Unexpected("metadata that contradict the plan"))
+        }
+    }
+
+    /// Gives up: removes the prepared snapshots as far as that is possible.
+    pub async fn abandon(&mut self, target: &mut Target) {
+        self.layers.clear();
+        for key in self.keys.drain(..) {
+            target.abort(&key).await;
+        }
+    }
+}

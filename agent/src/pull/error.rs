@@ -1,0 +1,102 @@
+//! Everything that can stop a pull.
+
+use super::LocalPath;
+use crate::apply::ApplyError;
+use crate::http::HttpError;
+use crate::inflate::Corrupt;
+use crate::spool::SpoolError;
+use crate::state::StateError;
+use crate::target::TargetError;
+use rustix::io::Errno;
+use skiff_protocol::response::FailureCode;
+use skiff_protocol::{Digest, Error as WireError};
+use thiserror::Error;
+
+/// A pull that came to nothing.
+#[derive(Debug, Error)]
+pub enum PullError {
+    /// The request can't be made.
+    #[error("the request does not fit the protocol: {0}")]
+    Request(&'static str),
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The answer was cut off.
+    #[error("the connection to the accelerator at {url} broke; run the pull again")]
+    Link {
+        /// The address.
+        url: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The answer is not what the protocol says.
+    #[error("the stream from {url} is damaged; run the pull again")]
+    Stream {
+        /// The address.
+        url: String,
+        /// What is wrong.
+        source: WireError,
+    },
+    /// Compressed data are damaged although their checksums are right.
+    #[error("the accelerator's stream can't be decoded")]
+    Deflate(#[from] Corrupt),
+    /// The answer has something that does not belong there.
+    #[error("the accelerator sent {0}; are agent and accelerator of versions that fit?")]
+    Unexpected(&'static str),
+    /// The accelerator says no.
+    #[error("{message}")]
+    Refused {
+        /// Why, for programs.
+        code: FailureCode,
+        /// Why, for people.
+        message: String,
+    },
+    /// An index, manifest or config is not what its digest says.
+    #[error("the {role} of {image} does not match {digest}; the registry or the stream is damaged")]
+    Blob {
+        /// Which blob.
+        role: &'static str,
+        /// Of which image.
+        image: String,
+        /// What it should hash to.
+        digest: Digest,
+    },
+    /// Index, manifest, config and reference do not hang together.
+    #[error("{image} is refused: {reason}")]
+    Mismatch {
+        /// Which image.
+        image: String,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// An index, manifest or config that can't be understood.
+    #[error("the {role} of {image} can't be understood")]
+    Document {
+        /// Which blob.
+        role: &'static str,
+        /// Of which image.
+        image: String,
+        /// Why.
+        source: crate::containerd::metadata::MetadataError,
+    },
+    /// A snapshot's directory can't be opened or synced.
+    #[error("cannot use the snapshot directory {}", path.display())]
+    Directory {
+        /// Which one.
+        path: LocalPath,
+        /// Why.
+        source: Errno,
+    },
+    /// Writing the delta failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The scratch files failed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The state directory failed, or another pull has it.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// containerd or the root directory failed.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}

@@ -1,0 +1,265 @@
+//! `skiff pull`: one request, one stream, one or more images.
+//!
+//! ```text
+//! request     what is wanted and what is held                     request
+//!   ▼
+//! frames ─▶ records ─▶ blobs, contents, entries on disk           deployment
+//!        └▶ packs   ─▶ files in the new snapshots                 packs
+//!   ▼
+//! local copies; one more request for those whose source was damaged
+//!   ▼
+//! checks, sync, commit of snapshots, blobs, image records         commit
+//! ```
+//!
+//! Until the commit nothing that containerd would show has changed. Whatever fails before it, the
+//! prepared snapshots, the lease and the scratch directory are removed.
+
+mod commit;
+mod deployment;
+mod error;
+mod images;
+mod packs;
+mod request;
+
+pub use error::PullError;
+
+use crate::apply::{Beneath, copy_held, open_directory};
+use crate::http::Client;
+use crate::inflate::Inflater;
+use crate::report::{Report, Summary};
+use crate::state::StateDir;
+use crate::target::{HeldImage, Target};
+use deployment::Deployment;
+use request::Ask;
+use skiff_protocol::frame::{self, FrameError, Kind};
+use skiff_protocol::request::{Part, Purpose};
+use skiff_protocol::response::{self, Complete, Failure, Notice, Plan, Progress};
+use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE, Version};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What to pull, and from where.
+#[derive(Debug)]
+pub struct PullOptions {
+    /// Image references, at least one.
+    pub images: Vec<String>,
+    /// Base address of the accelerator.
+    pub accelerator: String,
+    /// Only say how many bytes it would take.
+    pub dry_run: bool,
+    /// Refuse to take more bytes than this.
+    pub max_bytes: Option<u64>,
+}
+
+/// Pulls images into the target.
+pub async fn pull(
+    options: &PullOptions,
+    target: &mut Target,
+    state: &StateDir,
+    report: &mut Report,
+) -> Result<Summary, PullError> {
+    let started = Instant::now();
+    let _lock = state.lock()?;
+    let mut client = Client::new(&options.accelerator)?;
+    let held = target.held().await?;
+    let mut summary = if options.dry_run {
+        measure(options, &mut client, &held, report).await?
+    } else {
+        let scratch = state.new_pull(&options.images)?;
+        target.begin(scratch.id()).await?;
+        let done = deploy(options, target, &scratch, &mut client, &held, report).await;
+        // The lease goes last: without it containerd may collect what was just committed.
+        let ended = target.end().await;
+        let summary = done?;
+        ended?;
+        summary
+    };
+    summary.bytes_received = client.counters().received();
+    summary.bytes_sent = client.counters().sent();
+    summary.requests = client.requests();
+    summary.seconds = started.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+async fn measure(
+    options: &PullOptions,
+    client: &mut Client,
+    held: &[HeldImage],
+    report: &mut Report,
+) -> Result<Summary, PullError> {
+    let mut answer = Answer::ask(options, client, held, Purpose::Measure, Part::Whole).await?;
+    let plan = answer.plan(held, report).await?;
+    let frame = answer.frame().await?;
+    if frame.kind != Kind::Complete {
+        return Err(PullError::Unexpected("a frame after a plan that was only to be measured"));
+    }
+    Ok(Summary { would_receive: Some(plan.wire_bytes), ..Summary::default() })
+}
+
+async fn deploy(
+    options: &PullOptions,
+    target: &mut Target,
+    scratch: &crate::state::Scratch,
+    client: &mut Client,
+    held: &[HeldImage],
+    report: &mut Report,
+) -> Result<Summary, PullError> {
+    let mut deployment = Deployment::new(scratch, &options.images)?;
+    let done = fetch_and_commit(options, target, client, held, report, &mut deployment).await;
+    if done.is_err() {
+        deployment.abandon(target).await;
+    }
+    done
+}
+
+async fn fetch_and_commit(
+    options: &PullOptions,
+    target: &mut Target,
+    client: &mut Client,
+    held: &[HeldImage],
+    report: &mut Report,
+    deployment: &mut Deployment,
+) -> Result<Summary, PullError> {
+    let mut summary = Summary::default();
+    let mut inflater = Inflater::new();
+    let mut answer = Answer::ask(options, client, held, Purpose::Deliver, Part::Whole).await?;
+    let plan = answer.plan(held, report).await?;
+    report.plan(&plan);
+    deployment.take_metadata(&mut answer, &mut inflater, target, held).await?;
+    deployment.agrees_with(&plan)?;
+    let bytes = &mut summary.pack_bytes;
+    let complete =
+        packs::take_packs(&mut answer, &mut inflater, deployment, &plan, bytes, report).await?;
+    if complete.plan != plan.id {
+        return Err(PullError::Unexpected("the end of another plan"));
+    }
+    drop(answer);
+
+    let sources = held_layers(deployment, target, held).await?;
+    let damaged = copy_held(&mut deployment.tables(), &sources)?;
+    if damaged > 0 {
+        report.damaged(damaged);
+        let contents = deployment.contents.damaged()?;
+        deployment.contents.lay_out(&contents)?;
+        let part = Part::Repair { plan: plan.id, contents };
+        let mut answer = Answer::ask(options, client, held, Purpose::Deliver, part).await?;
+        let plan = answer.plan(held, report).await?;
+        packs::take_packs(&mut answer, &mut inflater, deployment, &plan, bytes, report).await?;
+    }
+    if !deployment.contents.all_done()? {
+        return Err(PullError::Unexpected("an end of the stream before all contents were sent"));
+    }
+    summary.overhead_bytes =
+        client.counters().received().saturating_sub(summary.pack_bytes) + client.counters().sent();
+    commit::commit(deployment, target, report).await?;
+    summary.images = deployment.images.summaries();
+    Ok(summary)
+}
+
+/// The overlay layers of every held image that a content is copied from; of the others nothing is
+/// asked.
+async fn held_layers(
+    deployment: &mut Deployment,
+    target: &mut Target,
+    held: &[HeldImage],
+) -> Result<Vec<Vec<Beneath>>, PullError> {
+    let mut layers = Vec::new();
+    for (image, used) in held.iter().zip(deployment.sources_used) {
+        let mut opened = Vec::new();
+        if used {
+            for directory in target.layer_dirs(image).await? {
+                let fd = open_directory(&directory)
+                    .map_err(|source| PullError::Directory { path: directory, source })?;
+                opened.push(Beneath::new(fd));
+            }
+        }
+        layers.push(opened);
+    }
+    Ok(layers)
+}
+
+/// An answer that is being read: its body and the buffer of its current frame.
+#[derive(Debug)]
+pub struct Answer {
+    body: crate::http::Body,
+    buffer: Box<frame::Buffer>,
+}
+
+impl Answer {
+    async fn ask(
+        options: &PullOptions,
+        client: &mut Client,
+        held: &[HeldImage],
+        purpose: Purpose,
+        part: Part,
+    ) -> Result<Self, PullError> {
+        let ask = Ask { images: &options.images, held, max_bytes: options.max_bytes };
+        let body = ask.encode(purpose, part)?;
+        let body = client.post(DEPLOY_PATH, MEDIA_TYPE, &body).await?;
+        Ok(Self { body, buffer: Box::default() })
+    }
+
+    /// The next frame. A failure that the accelerator reports is an error.
+    pub async fn frame(&mut self) -> Result<frame::Frame<'_>, PullError> {
+        let url = self.body.url().to_owned();
+        let frame = match frame::read(&mut self.body, &mut self.buffer).await {
+            Ok(frame) => frame,
+            Err(FrameError::Io(source)) => {
+                return Err(PullError::Link { url, source: source.0 });
+            }
+            Err(FrameError::Protocol(source)) => return Err(PullError::Stream { url, source }),
+        };
+        if frame.kind == Kind::Failure {
+            let Failure { code, message } = response::decode(frame.payload)
+                .map_err(|source| PullError::Stream { url, source })?;
+            return Err(PullError::Refused { code, message: message.escape_debug().to_string() });
+        }
+        Ok(frame)
+    }
+
+    /// Waits for the plan, and checks what buffers rely on.
+    async fn plan(&mut self, held: &[HeldImage], report: &mut Report) -> Result<Plan, PullError> {
+        loop {
+            let frame = self.frame().await?;
+            let (kind, payload) = (frame.kind, frame.payload);
+            match kind {
+                Kind::Progress => {
+                    let progress: Progress = decode(payload)?;
+                    report.accelerator_busy(&progress);
+                }
+                Kind::Notice => match decode(payload)? {
+                    Notice::HeldUnknown(image) => {
+                        if let Some(image) = held.get(usize::from(image)) {
+                            report.held_unknown(&image.name);
+                        }
+                    }
+                    _ => {}
+                },
+                Kind::Plan => {
+                    let plan: Plan = decode(payload)?;
+                    if plan.version.major != Version::CURRENT.major {
+                        return Err(PullError::Unexpected("an answer in another version"));
+                    }
+                    if plan.pack_len == 0 || plan.pack_len > skiff_protocol::limits::MAX_PACK {
+                        return Err(PullError::Unexpected("a plan with packs of a wrong length"));
+                    }
+                    return Ok(plan);
+                }
+                _ => return Err(PullError::Unexpected("a frame before the plan")),
+            }
+        }
+    }
+}
+
+/// Decodes a message that the accelerator sent.
+fn decode<'a, M: serde::Deserialize<'a>>(payload: &'a [u8]) -> Result<M, PullError> {
+    response::decode(payload).map_err(|_| PullError::Unexpected("a message that does not decode"))
+}
+
+/// Decodes the last frame of an answer.
+fn decode_complete(payload: &[u8]) -> Result<Complete, PullError> {
+    decode(payload)
+}
+
+/// A path of this device, for messages.
+type LocalPath = PathBuf;

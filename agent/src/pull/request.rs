@@ -1,0 +1,63 @@
+//! Makes the request: what is wanted, what is held.
+
+use super::PullError;
+use crate::platform;
+use crate::target::HeldImage;
+use skiff_protocol::limits::{MAX_HELD, MAX_REFERENCE, MAX_REQUEST, MAX_WANTED};
+use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Purpose, Want};
+use skiff_protocol::{Digest, Version};
+
+/// What stays the same from one request of a pull to the next.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Image references.
+    pub images: &'a [String],
+    /// What the target holds.
+    pub held: &'a [HeldImage],
+    /// Byte budget.
+    pub max_bytes: Option<u64>,
+}
+
+impl Ask<'_> {
+    /// The body of a request.
+    pub fn encode(&self, purpose: Purpose, part: Part) -> Result<Vec<u8>, PullError> {
+        let mut images = heapless::Vec::<&str, MAX_WANTED>::new();
+        for image in self.images {
+            if image.len() > MAX_REFERENCE {
+                return Err(PullError::Request("an image reference is longer than 512 bytes"));
+            }
+            images
+                .push(image)
+                .map_err(|_| PullError::Request("more than 32 images in one pull"))?;
+        }
+        let mut held = heapless::Vec::<Held<'_>, MAX_HELD>::new();
+        for image in self.held {
+            let entry = Held {
+                reference: &image.name,
+                manifest: Digest(image.manifest_digest),
+                depth: image.depth,
+            };
+            // The target gives no more than fit.
+            let _ = held.push(entry);
+        }
+        let request = DeployRequest {
+            version: Version::CURRENT,
+            agent: concat!("skiff/", env!("CARGO_PKG_VERSION")),
+            platform: platform::of_this_device(),
+            codecs: Codecs::DEFLATE,
+            want: Want::Images(images),
+            held,
+            purpose,
+            max_bytes: self.max_bytes,
+            part,
+        };
+        let mut buffer = vec![0; MAX_REQUEST];
+        let len = request
+            .encode(&mut buffer)
+            .map_err(|_| PullError::Request("it is longer than 64 KiB"))?
+            .len();
+        buffer.truncate(len);
+        buffer.shrink_to_fit();
+        Ok(buffer)
+    }
+}

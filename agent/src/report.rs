@@ -1,0 +1,219 @@
+//! What the agent says while it works: a line that changes on a terminal, nothing on a pipe, JSON
+//! lines with `--json`.
+
+use serde::Serialize;
+use skiff_protocol::response::{Phase, Plan, Progress};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// How to report.
+#[derive(Debug)]
+pub struct Report {
+    json: bool,
+    terminal: bool,
+    shown: Option<Instant>,
+}
+
+/// One image of a finished pull.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageSummary {
+    /// Its reference.
+    pub name: String,
+    /// Digest of its index or manifest.
+    pub digest: String,
+    /// Whether a snapshot was made, or the device had it.
+    pub fetched: bool,
+}
+
+/// A finished pull, in numbers.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Summary {
+    /// The images.
+    pub images: Vec<ImageSummary>,
+    /// Bytes received over the network, everything counted.
+    pub bytes_received: u64,
+    /// Bytes sent over the network, everything counted.
+    pub bytes_sent: u64,
+    /// Encoded bytes of packs among the bytes received.
+    pub pack_bytes: u64,
+    /// All other bytes, in both directions.
+    pub overhead_bytes: u64,
+    /// HTTP requests.
+    pub requests: u32,
+    /// Wall-clock time.
+    pub seconds: f64,
+    /// What the pull would receive (`--dry-run`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_receive: Option<u64>,
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'a> {
+    Accelerator { phase: &'a str, done: u64, total: u64 },
+    HeldUnknown { image: &'a str },
+    Plan { packs: u32, content_bytes: u64, wire_bytes: u64, exact: bool },
+    Transferred { content_bytes: u64, of: u64 },
+    Damaged { contents: u32 },
+    Committing,
+    Done(&'a Summary),
+}
+
+/// Shortest time between two progress lines.
+const PACE: Duration = Duration::from_millis(200);
+
+impl Report {
+    /// Reports to standard error for people, or to standard output as JSON.
+    pub fn new(json: bool) -> Self {
+        Self { json, terminal: !json && std::io::stderr().is_terminal(), shown: None }
+    }
+
+    /// The accelerator works on something.
+    pub fn accelerator_busy(&mut self, progress: &Progress) {
+        let phase = match progress.phase {
+            Phase::Ingest => "reads the image from the registry",
+            _ => "plans",
+        };
+        let (done, total) = (progress.done, progress.total);
+        self.event(&Event::Accelerator { phase, done, total });
+        self.transient(|| format!("the accelerator {phase}: {}", of(done, total)));
+    }
+
+    /// A held image can't be used.
+    pub fn held_unknown(&mut self, image: &str) {
+        self.event(&Event::HeldUnknown { image });
+        self.line(&format!(
+            "{image} is on this device but no more in the registry; it is not used as a base"
+        ));
+    }
+
+    /// The plan is known.
+    pub fn plan(&mut self, plan: &Plan) {
+        let (packs, content_bytes) = (plan.packs, plan.content_bytes);
+        let (wire_bytes, exact) = (plan.wire_bytes, plan.exact);
+        self.event(&Event::Plan { packs, content_bytes, wire_bytes, exact });
+    }
+
+    /// So many content bytes of all packs are in their files.
+    pub fn transferred(&mut self, content_bytes: u64, of_all: u64) {
+        if self.due() {
+            self.event(&Event::Transferred { content_bytes, of: of_all });
+            self.transient(|| format!("unpacked {}", of(content_bytes, of_all)));
+        }
+    }
+
+    /// Some local sources were changed; they are fetched.
+    pub fn damaged(&mut self, contents: u32) {
+        self.event(&Event::Damaged { contents });
+        self.line(&format!(
+            "{contents} files of images on this device are not as they were; fetching them instead"
+        ));
+    }
+
+    /// Everything is there and is being made durable.
+    pub fn committing(&mut self) {
+        self.event(&Event::Committing);
+        self.transient(|| "syncing and committing".to_owned());
+    }
+
+    /// The end.
+    pub fn done(&mut self, summary: &Summary) {
+        self.event(&Event::Done(summary));
+        self.clear();
+        if self.json {
+            return;
+        }
+        if let Some(bytes) = summary.would_receive {
+            println!("the pull would receive {}", size(bytes));
+            return;
+        }
+        for image in &summary.images {
+            let how = if image.fetched { "" } else { " (was on this device)" };
+            println!("{} {}{how}", image.name, image.digest);
+        }
+        println!(
+            "received {}, sent {}, {} request{}, {:.1} s",
+            size(summary.bytes_received),
+            size(summary.bytes_sent),
+            summary.requests,
+            if summary.requests == 1 { "" } else { "s" },
+            summary.seconds
+        );
+    }
+
+    fn due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.shown.is_none_or(|shown| now - shown >= PACE);
+        if due {
+            self.shown = Some(now);
+        }
+        due
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        if self.json {
+            json_line(event);
+        }
+    }
+
+    fn transient(&self, text: impl FnOnce() -> String) {
+        if self.terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K{}", text());
+        }
+    }
+
+    fn line(&self, text: &str) {
+        self.clear();
+        if !self.json {
+            let _ = writeln!(std::io::stderr(), "skiff: {text}");
+        }
+    }
+
+    /// Takes the changing line away.
+    pub fn clear(&self) {
+        if self.terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Prints one line of JSON. A closed pipe ends quietly: nobody listens any more.
+pub fn json_line(value: &impl Serialize) {
+    let mut line = serde_json::to_string(value).unwrap_or_default();
+    line.push('\n');
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
+}
+
+fn of(done: u64, total: u64) -> String {
+    if total == 0 { size(done) } else { format!("{} of {}", size(done), size(total)) }
+}
+
+/// Bytes for people, in units of 1000.
+#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB"] {
+        if value < 1000.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.2} GB")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (74_100_000, "74.1 MB"),
+            (2_500_000_000, "2.50 GB"),
+        ] {
+            assert_eq!(super::size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A pull's table of contents, on disk: the agent never holds it in memory.
+//!
+//! ```text
+//! STATE/pulls/ID/
+//!   wanted        the references that are pulled, a line each (for `skiff status`)
+//!   contents      a row of 80 bytes per content, in the order of their numbers       contents
+//!   entries       the entries of all layers, with whole paths                        entries
+//!   blob-N        index, manifest and config of the images
+//! ```
+//!
+//! A content row points to the first entry that has the content, and entries with the same
+//! content are chained, so that one arriving content finds every file that it belongs in. The
+//! directory is scratch: it is made by one pull, and removed by it or by `skiff gc`.
+
+mod contents;
+mod entries;
+
+pub use contents::{ContentRow, Contents, Origin, State};
+pub use entries::{Entries, EntryId, Stored};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use thiserror::Error;
+
+/// The scratch files can't be read or written.
+#[derive(Debug, Error)]
+pub enum SpoolError {
+    /// A system call failed.
+    #[error("cannot use the scratch file {path}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A row or record is not what was written.
+    #[error("the scratch file {0} is damaged; run the pull again")]
+    Damaged(&'static str),
+}
+
+impl SpoolError {
+    fn io(path: &str, source: impl Into<std::io::Error>) -> Self {
+        Self::Io { path: path.to_owned(), source: source.into() }
+    }
+}
+
+/// Creates a scratch file for reading and writing; it must not exist.
+fn create(directory: &Path, name: &'static str) -> Result<File, SpoolError> {
+    let path = directory.join(name);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    openat(CWD, path.as_os_str().as_bytes(), flags, Mode::RUSR | Mode::WUSR)
+        .map(File::from)
+        .map_err(|errno: Errno| SpoolError::io(&path.display().to_string(), errno))
+}

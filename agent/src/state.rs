@@ -1,0 +1,199 @@
+//! The agent's own directory: a lock, and the scratch directory of each pull.
+//!
+//! ```text
+//! STATE/
+//!   lock         held while a pull or gc runs
+//!   pulls/ID/    scratch of a pull (see `spool`); what is left of a dead one is listed by
+//!                `skiff status` and removed by `skiff gc`
+//! ```
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+
+/// The state directory can't be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// Another process has the lock.
+    #[error("another skiff ({holder}) is at work on {}; wait for it or stop it", path.display())]
+    Busy {
+        /// The state directory.
+        path: PathBuf,
+        /// Process ID of the holder, as it wrote it.
+        holder: String,
+    },
+    /// A file operation failed.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The state directory.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// Held while the directory is changed; given up by the kernel when the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// What is left of a pull that did not end.
+#[derive(Debug)]
+pub struct Leftover {
+    /// The pull's ID.
+    pub id: String,
+    /// What it pulled.
+    pub images: Vec<String>,
+    /// Bytes of its scratch files.
+    pub bytes: u64,
+}
+
+impl StateDir {
+    /// A state directory at this place; it is made when it is first needed.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Takes the lock, or says who has it.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        fs::create_dir_all(self.path.join("pulls")).map_err(|e| io(&self.path, e))?;
+        let path = self.path.join("lock");
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|e| io(&path, e))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                let _ = (&file).take(16).read_to_string(&mut holder);
+                let holder = format!("process {}", holder.trim());
+                return Err(StateError::Busy { path: self.path.clone(), holder });
+            }
+            Err(errno) => return Err(io(&path, errno.into())),
+        }
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        written.map_err(|e| io(&path, e))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Makes the scratch directory of a new pull. The lock must be held.
+    pub fn new_pull(&self, images: &[String]) -> Result<Scratch, StateError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let id = format!("{:x}-{:x}", now.as_nanos(), std::process::id());
+        let path = self.path.join("pulls").join(&id);
+        fs::create_dir(&path).map_err(|e| io(&path, e))?;
+        let scratch = Scratch { path, id };
+        let wanted = scratch.path.join("wanted");
+        fs::write(&wanted, images.join("\n")).map_err(|e| io(&wanted, e))?;
+        Ok(scratch)
+    }
+
+    /// What dead pulls have left. While the lock is held elsewhere, the living one is among them.
+    pub fn leftovers(&self) -> Result<Vec<Leftover>, StateError> {
+        let pulls = self.path.join("pulls");
+        let listing = match fs::read_dir(&pulls) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io(&pulls, error)),
+        };
+        let mut found = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(|e| io(&pulls, e))?;
+            let wanted = fs::read_to_string(entry.path().join("wanted")).unwrap_or_default();
+            found.push(Leftover {
+                id: entry.file_name().to_string_lossy().into_owned(),
+                images: wanted.lines().map(str::to_owned).collect(),
+                bytes: size_of(&entry.path()),
+            });
+        }
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(found)
+    }
+
+    /// Removes what dead pulls have left. The lock must be held.
+    pub fn remove_leftovers(&self) -> Result<usize, StateError> {
+        let found = self.leftovers()?;
+        for leftover in &found {
+            let path = self.path.join("pulls").join(&leftover.id);
+            fs::remove_dir_all(&path).map_err(|e| io(&path, e))?;
+        }
+        Ok(found.len())
+    }
+}
+
+fn size_of(directory: &Path) -> u64 {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
+fn io(path: &Path, source: std::io::Error) -> StateError {
+    StateError::Io { path: path.to_owned(), source }
+}
+
+/// A pull's scratch directory, removed when the pull ends, well or not.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    id: String,
+}
+
+impl Scratch {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The pull's ID: also part of snapshot keys and the lease's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What can't be removed now is listed by `skiff status`.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_nothing_is_left_unlisted() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::new(directory.path().join("state"));
+        assert!(state.leftovers().unwrap().is_empty());
+        let lock = state.lock().unwrap();
+        let busy = state.lock().unwrap_err().to_string();
+        assert!(busy.contains(&format!("process {}", std::process::id())), "{busy}");
+        drop(lock);
+        let _lock = state.lock().unwrap();
+
+        drop(state.new_pull(&["gone:1".to_owned()]).unwrap());
+        assert!(state.leftovers().unwrap().is_empty());
+        let dead = state.new_pull(&["a:1".to_owned(), "b:2".to_owned()]).unwrap();
+        std::mem::forget(dead);
+        let found = state.leftovers().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].images.join(" "), found[0].bytes), ("a:1 b:2".to_owned(), 7));
+        assert_eq!(state.remove_leftovers().unwrap(), 1);
+        assert!(state.leftovers().unwrap().is_empty());
+    }
+}
