@@ -13,5 +13,7 @@
 pub mod layer;
 pub mod packs;
 pub mod plan;
+pub mod reference;
+pub mod registry;
 pub mod serve;
 pub mod tree;
