@@ -1,1 +1,10 @@
-//! Skiff tests.
+//! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
+//! [`layout`], [`hard`]), the comparer of trees ([`compare`]), and a [`harness`] for the real
+//! programs: docker-registry, containerd, the accelerator and the agent.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper that can't do its work fails the test, and says why"
+)]
+
+pub mod tarball;
