@@ -60,6 +60,9 @@ impl Layer {
         if base.is_empty() {
             return Ok(());
         }
+        if name.contains(&0) {
+            return Err(LayerError::unpack(&name, "its name holds a NUL"));
+        }
         let parent = self.resolve(parent, &name)?;
         self.make_parents(&parent, &name)?;
         if base == OPAQUE {
@@ -311,3 +314,7 @@ fn bound_time((seconds, nanos): (i64, u32)) -> (i64, u32) {
     const LAST: (i64, u32) = (9_223_372_036, 854_775_807);
     if seconds < 0 || (seconds, nanos) > LAST { (0, 0) } else { (seconds, nanos) }
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

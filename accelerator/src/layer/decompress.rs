@@ -14,7 +14,7 @@ type Blob<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
 
 /// The uncompressed bytes of a blob.
 pub(super) enum Decompress<R: Read> {
-    Gzip(MultiGzDecoder<Blob<R>>),
+    Gzip(Box<MultiGzDecoder<Blob<R>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Blob<R>>>),
     Plain(Blob<R>),
 }
@@ -28,7 +28,7 @@ impl<R: Read> Decompress<R> {
         let skippable = kind.first().is_some_and(|b| b & 0xf0 == 0x50)
             && kind.get(1..).is_some_and(|rest| rest == ZSTD_SKIPPABLE);
         if kind.starts_with(&GZIP) {
-            Ok(Self::Gzip(MultiGzDecoder::new(blob)))
+            Ok(Self::Gzip(Box::new(MultiGzDecoder::new(blob))))
         } else if kind == ZSTD || skippable {
             Ok(Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(blob)?)))
         } else {

@@ -17,6 +17,8 @@ pub mod limits;
 pub(crate) mod path;
 mod source;
 mod tar;
+#[cfg(test)]
+pub(crate) mod tar_builder;
 
 pub use applied::{AppliedLayer, Entry, Inherit};
 pub use error::LayerError;

@@ -73,3 +73,7 @@ pub(crate) fn below<V>(map: &BTreeMap<Path, V>, path: &[u8]) -> Vec<Path> {
     let to = [path, b"0"].concat(); // the byte after the slash
     map.range(from..to).map(|(path, _)| path.clone()).collect()
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

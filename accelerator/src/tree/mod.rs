@@ -3,9 +3,12 @@
 //! A [`Tree`] maps each path to its [`Node`]. File contents are not here: a node says where they
 //! lie, as extents of the uncompressed tar of one layer ([`Content::extents`]).
 
+mod digest;
+mod encode;
 mod merge;
 mod node;
 
+pub use encode::DecodeError;
 pub(crate) use merge::below;
 pub use merge::merge;
 pub use node::{Content, Extent, FileKind, Metadata, Node, Path, Tree};

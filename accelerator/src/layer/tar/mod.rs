@@ -306,3 +306,6 @@ fn zeros(hash: &mut Sha256, mut len: u64) {
         len -= n as u64;
     }
 }
+
+#[cfg(test)]
+mod tests;

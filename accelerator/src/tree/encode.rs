@@ -1,0 +1,195 @@
+//! Trees and applied layers as bytes, for the database.
+//!
+//! Four bytes of magic, then one zstd stream of one postcard value: a sequence of
+//! `(shared, suffix, value)` in path order, where a path is the first `shared` bytes of the path
+//! before it, and `suffix`. A change of [`Node`] or of what is around it needs a new magic: old
+//! bytes are then refused, and the layer is read again.
+
+use super::{FileKind, Node, Path, Tree};
+use crate::layer::path::{clean, over_limit, split};
+use crate::layer::{AppliedLayer, Entry};
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+
+const TREE: [u8; 4] = *b"SKT1";
+const LAYER: [u8; 4] = *b"SKL1";
+const LEVEL: i32 = 9;
+/// Bytes that a value may have uncompressed.
+const MAX: u64 = 2 << 30;
+/// Inode numbers stay below this, so that merging can't overflow them.
+const MAX_INODE: u64 = 1 << 48;
+
+/// Bytes shared with the path before, the rest of the path, the value.
+type Row<V> = (usize, Vec<u8>, V);
+
+/// Why bytes are no tree or layer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Another kind of value, or another version's.
+    #[error("the stored metadata is of another kind or version; ingest the image again")]
+    Magic,
+    /// The zstd stream is damaged.
+    #[error("the stored metadata can't be decompressed; ingest the image again")]
+    Zstd(#[source] io::Error),
+    /// The postcard value is damaged.
+    #[error("the stored metadata can't be decoded; ingest the image again")]
+    Postcard(#[source] postcard::Error),
+    /// A value that no tree has.
+    #[error("the stored metadata is wrong at `{path}`: {what}; ingest the image again")]
+    Invalid {
+        /// The path, lossily as text.
+        path: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl Tree {
+    /// The tree as bytes for [`Tree::decode`]. Equal trees give equal bytes with one zstd version.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(TREE, &self.nodes)
+    }
+
+    /// Reads what [`Tree::encode`] wrote, and checks it.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let nodes = decode(TREE, bytes)?;
+        check(&nodes, |node| Some(node))?;
+        Ok(Self { nodes })
+    }
+}
+
+impl AppliedLayer {
+    /// The layer as bytes for [`AppliedLayer::decode`].
+    pub fn encode(&self) -> Vec<u8> {
+        encode(LAYER, &self.entries)
+    }
+
+    /// Reads what [`AppliedLayer::encode`] wrote, and checks it.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let entries = decode(LAYER, bytes)?;
+        check(&entries, Entry::node)?;
+        for (path, entry) in &entries {
+            let directory = matches!(entry, Entry::Directory { .. });
+            if entry.node().is_some_and(|n| (n.kind == FileKind::Directory) != directory) {
+                return Err(invalid(path, "a directory's entry is not a directory's"));
+            }
+        }
+        Ok(Self { entries })
+    }
+}
+
+#[expect(clippy::expect_used, reason = "writing to memory fails only when memory is out")]
+fn encode<V: Serialize>(magic: [u8; 4], map: &BTreeMap<Path, V>) -> Vec<u8> {
+    let mut before: &[u8] = &[];
+    let mut rows = Vec::with_capacity(map.len());
+    for (path, value) in map {
+        let shared = before.iter().zip(path).take_while(|(a, b)| a == b).count();
+        rows.push((shared, &path[shared..], value));
+        before = path;
+    }
+    let rows = postcard::to_stdvec(&rows).expect("postcard writes to memory");
+    let mut out = magic.to_vec();
+    zstd::stream::copy_encode(rows.as_slice(), &mut out, LEVEL).expect("zstd writes to memory");
+    out
+}
+
+fn decode<V: DeserializeOwned>(
+    magic: [u8; 4],
+    bytes: &[u8],
+) -> Result<BTreeMap<Path, V>, DecodeError> {
+    let bytes = bytes.strip_prefix(&magic).ok_or(DecodeError::Magic)?;
+    let mut plain = Vec::new();
+    let stream = zstd::stream::read::Decoder::with_buffer(bytes).map_err(DecodeError::Zstd)?;
+    stream.take(MAX + 1).read_to_end(&mut plain).map_err(DecodeError::Zstd)?;
+    if plain.len() as u64 > MAX {
+        return Err(DecodeError::Zstd(io::Error::from(io::ErrorKind::FileTooLarge)));
+    }
+    let (rows, rest): (Vec<Row<V>>, &[u8]) =
+        postcard::take_from_bytes(&plain).map_err(DecodeError::Postcard)?;
+    if !rest.is_empty() {
+        return Err(invalid(b"", "bytes follow the last path"));
+    }
+    let mut before = Path::new();
+    let mut map = BTreeMap::new();
+    for (shared, suffix, value) in rows {
+        let prefix = before.get(..shared).ok_or_else(|| invalid(&suffix, "its prefix is short"))?;
+        let path = [prefix, &suffix].concat();
+        if path <= before {
+            return Err(invalid(&path, "it is out of order"));
+        }
+        before.clone_from(&path);
+        map.insert(path, value);
+    }
+    Ok(map)
+}
+
+/// Checks the paths, that parents are there, and the nodes.
+fn check<V>(
+    map: &BTreeMap<Path, V>,
+    node: impl Fn(&V) -> Option<&Node>,
+) -> Result<(), DecodeError> {
+    let mut inodes: HashMap<u64, &Node> = HashMap::with_capacity(map.len());
+    for (path, value) in map {
+        if clean(path) != *path || path.contains(&0) || over_limit(path).is_some() {
+            return Err(invalid(path, "it is no clean path"));
+        }
+        let (parent, _) = split(path);
+        let parent_node = map.get(parent).and_then(&node);
+        if !parent.is_empty() && parent_node.is_none_or(|node| node.kind != FileKind::Directory) {
+            return Err(invalid(path, "its parent is missing"));
+        }
+        let Some(node) = node(value) else { continue };
+        check_node(node).map_err(|what| invalid(path, what))?;
+        if let Some(other) = inodes.insert(node.inode, node)
+            && (other != node || node.kind == FileKind::Directory)
+        {
+            return Err(invalid(path, "it shares its inode with something else"));
+        }
+    }
+    Ok(())
+}
+
+fn check_node(node: &Node) -> Result<(), &'static str> {
+    if node.meta.mode > 0o7777 || node.meta.mtime_nanos >= 1_000_000_000 {
+        return Err("its mode or time is out of range");
+    }
+    if node.inode >= MAX_INODE {
+        return Err("its inode number is out of range");
+    }
+    match &node.kind {
+        FileKind::Symlink(target) if target.is_empty() || target.contains(&0) => {
+            Err("its symlink target is no path")
+        }
+        FileKind::File(content) => {
+            let mut at = 0;
+            for extent in &content.extents {
+                let end = extent.offset.checked_add(extent.len);
+                let good = extent.len > 0
+                    && extent.offset >= at
+                    && extent.tar_offset.checked_add(extent.len).is_some();
+                match end {
+                    Some(end) if good && end <= content.size => at = end,
+                    _ => return Err("its extents are out of range"),
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn invalid(path: &[u8], what: &'static str) -> DecodeError {
+    DecodeError::Invalid { path: String::from_utf8_lossy(path).into_owned(), what }
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;
