@@ -129,7 +129,10 @@ fn implicit_directories_take_all_or_attributes_only() {
     let base =
         vec![dir("d").mode(0o700).owner(1, 2).mtime(77).xattr("user.a", "1").xattr("user.b", "1")];
     let implicit = stack(&[base.clone(), vec![file("d/f", "")]]);
-    assert_eq!(implicit.nodes[&b"d"[..]].meta, stack(&[base.clone()]).nodes[&b"d"[..]].meta);
+    assert_eq!(
+        implicit.nodes[&b"d"[..]].meta,
+        stack(std::slice::from_ref(&base)).nodes[&b"d"[..]].meta
+    );
     let later = vec![file("d/f", ""), dir("d").mode(0o711).xattr("user.b", "2")];
     let meta = &stack(&[base.clone(), later]).nodes[&b"d"[..]].meta;
     assert_eq!((meta.mode, meta.uid, meta.mtime), (0o711, 0, 1));

@@ -64,7 +64,7 @@ fn contents_and_ends() {
 #[test]
 fn damage() {
     let good = file("a", "");
-    let mut sum = tar(&[good.clone()]);
+    let mut sum = tar(std::slice::from_ref(&good));
     sum[0] ^= 1;
     let zero_between = [vec![0; 512], good.bytes()].concat();
     let number = |at: usize, bytes: &'static [u8]| {
