@@ -1,5 +1,7 @@
 //! GNU tar writes a directory in each of its formats; the tree must be what `lstat` says.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use skiff_accelerator::layer::read_layer;
 use skiff_accelerator::tree::{FileKind, Tree, merge};
 use std::collections::HashMap;
