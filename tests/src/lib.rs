@@ -7,4 +7,7 @@
     reason = "a helper that can't do its work fails the test, and says why"
 )]
 
+pub mod compare;
+pub mod harness;
+pub mod layout;
 pub mod tarball;

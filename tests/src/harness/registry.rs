@@ -1,0 +1,56 @@
+//! docker-registry, on a free port of the loopback.
+
+use super::process::Daemon;
+use super::sandbox::Sandbox;
+use crate::layout::Layout;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+/// A registry without TLS and without accounts.
+#[derive(Debug)]
+pub struct Registry {
+    daemon: Daemon,
+    /// `127.0.0.1:PORT`.
+    pub host: String,
+}
+
+impl Registry {
+    /// Starts one with its files in the sandbox.
+    pub fn start(sandbox: &Sandbox) -> Self {
+        let directory = sandbox.directory("registry");
+        // Another process may take the port between these lines; then the registry ends, and we try again.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let host = format!("127.0.0.1:{port}");
+            let config = directory.join("config.yml");
+            let text = format!(
+                "version: 0.1\nlog: {{accesslog: {{disabled: false}}, level: warn}}\n\
+                 storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+                 http: {{addr: \"{host}\"}}\n",
+                directory.join("data").display()
+            );
+            std::fs::write(&config, text).unwrap();
+            let mut command = Command::new("docker-registry");
+            command.arg("serve").arg(&config);
+            let mut daemon = Daemon::start(&mut command, &directory.join("log"), false);
+            let up = super::wait_for(std::time::Duration::from_secs(20), || {
+                TcpStream::connect(&host).is_ok()
+                    || daemon.child().try_wait().is_ok_and(|status| status.is_some())
+            });
+            if up && daemon.child().try_wait().unwrap().is_none() {
+                return Self { daemon, host };
+            }
+        }
+        panic!("docker-registry does not start; see {}", directory.join("log").display());
+    }
+
+    /// Takes a tag of a layout in; gives the reference.
+    pub fn push(&self, layout: &Layout, tag: &str) -> String {
+        layout.push(tag, &self.host)
+    }
+
+    /// Its access log.
+    pub fn log(&self) -> String {
+        self.daemon.said()
+    }
+}

@@ -1,0 +1,185 @@
+//! A TCP relay that counts, cuts, flips and stalls.
+//!
+//! Faults hit what flows from the server to the client, at a place counted in bytes since the
+//! relay started, so that a run can be repeated exactly. The sockets' own buffers aren't in the count: a byte
+//! counts when it is handed on.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What goes wrong, between server and client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Every connection is cut once so many bytes went through.
+    CutAfter(u64),
+    /// One bit of the byte at this place is turned over.
+    FlipAt(u64),
+    /// Nothing more goes through after so many bytes; connections stay open.
+    StallAfter(u64),
+}
+
+/// What went through.
+#[derive(Debug, Default)]
+struct Counters {
+    up: AtomicU64,
+    down: AtomicU64,
+    connections: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// What went through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes from clients to the server.
+    pub up: u64,
+    /// Bytes from the server to clients.
+    pub down: u64,
+    /// Connections.
+    pub connections: u64,
+}
+
+/// A relay on a free port of the loopback.
+#[derive(Debug)]
+pub struct Relay {
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+    counters: Arc<Counters>,
+}
+
+impl Relay {
+    /// Relays to `to` (`ADDR:PORT`).
+    pub fn start(to: &str, fault: Fault) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let counters = Arc::new(Counters::default());
+        let (to, shared) = (to.to_owned(), Arc::clone(&counters));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if shared.closed.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(server) = TcpStream::connect(&to) else { continue };
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                connect(client, server, fault, &shared);
+            }
+        });
+        Self { address, counters }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What went through so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            up: self.counters.up.load(Ordering::SeqCst),
+            down: self.counters.down.load(Ordering::SeqCst),
+            connections: self.counters.connections.load(Ordering::SeqCst),
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.counters.closed.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(&self.address);
+    }
+}
+
+fn connect(client: TcpStream, server: TcpStream, fault: Fault, counters: &Arc<Counters>) {
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let up = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let shared = Arc::clone(counters);
+    std::thread::spawn(move || pump(up.0, up.1, Fault::None, &shared, |shared| &shared.up));
+    let shared = Arc::clone(counters);
+    std::thread::spawn(move || pump(server, client, fault, &shared, |shared| &shared.down));
+}
+
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    fault: Fault,
+    shared: &Counters,
+    counter: fn(&Counters) -> &AtomicU64,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let before = counter(shared).load(Ordering::SeqCst);
+        let mut length = length;
+        let mut over = false;
+        match fault {
+            Fault::None => {}
+            Fault::FlipAt(place) => {
+                let at = place.checked_sub(before).and_then(|at| usize::try_from(at).ok());
+                if let Some(byte) = at.and_then(|at| buffer[..length].get_mut(at)) {
+                    *byte ^= 0x10;
+                }
+            }
+            Fault::CutAfter(limit) | Fault::StallAfter(limit) => {
+                let left = usize::try_from(limit.saturating_sub(before)).unwrap_or(usize::MAX);
+                over = left <= length;
+                length = length.min(left);
+            }
+        }
+        if to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+        counter(shared).fetch_add(length as u64, Ordering::SeqCst);
+        if over && matches!(fault, Fault::StallAfter(_)) {
+            while !shared.closed.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        if over {
+            let _ = from.shutdown(Shutdown::Both);
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+    if fault != Fault::None {
+        let _ = to.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends 100 zeros through the relay; gives what arrives.
+    fn through(fault: Fault) -> (Vec<u8>, Counts) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = server.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut asked = [0; 5];
+            stream.read_exact(&mut asked).unwrap();
+            let _ = stream.write_all(&[0; 100]);
+        });
+        let relay = Relay::start(&to, fault);
+        let mut client = TcpStream::connect(&relay.address).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        client.write_all(b"hello").unwrap();
+        let mut got = Vec::new();
+        let _ = client.read_to_end(&mut got);
+        (got, relay.counts())
+    }
+
+    #[test]
+    fn counts_cuts_flips_and_stalls() {
+        let counts = |down| Counts { up: 5, down, connections: 1 };
+        assert_eq!(through(Fault::None), (vec![0; 100], counts(100)));
+        assert_eq!(through(Fault::CutAfter(30)), (vec![0; 30], counts(30)));
+        assert_eq!(through(Fault::StallAfter(31)), (vec![0; 31], counts(31)));
+        let mut flipped = vec![0; 100];
+        flipped[42] = 0x10;
+        assert_eq!(through(Fault::FlipAt(42)), (flipped, counts(100)));
+    }
+}

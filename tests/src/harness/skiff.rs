@@ -1,0 +1,170 @@
+//! The agent, run to its end.
+
+use super::process::wait_for;
+use super::sandbox::Sandbox;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How to run the agent: its target and state.
+#[derive(Debug, Clone)]
+pub struct Skiff {
+    options: Vec<OsString>,
+    /// Its state directory.
+    pub state: PathBuf,
+    logs: PathBuf,
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Peak resident set, in bytes, sampled every 2 ms (`VmHWM`). `ru_maxrss` would count the pages of the
+    /// test process, which a started child has until it calls `exec`.
+    pub peak_rss: u64,
+}
+
+impl Skiff {
+    /// Works on a plain directory.
+    pub fn root(sandbox: &Sandbox, root: &Path) -> Self {
+        let state = root.join("skiff");
+        Self {
+            options: vec!["--root".into(), root.into()],
+            state,
+            logs: sandbox.directory("skiff-logs"),
+        }
+    }
+
+    /// Works on a containerd's socket, in the namespace `default`.
+    pub fn containerd(sandbox: &Sandbox, socket: &Path) -> Self {
+        let state = sandbox.directory("skiff-state");
+        Self {
+            options: vec![
+                "--containerd".into(),
+                socket.into(),
+                "--state".into(),
+                state.clone().into(),
+            ],
+            state,
+            logs: sandbox.directory("skiff-logs"),
+        }
+    }
+
+    /// With its state elsewhere.
+    #[must_use]
+    pub fn with_state(mut self, state: &Path) -> Self {
+        self.options.extend(["--state".into(), state.into()]);
+        state.clone_into(&mut self.state);
+        self
+    }
+
+    /// Runs it with these arguments.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.start(arguments).finish()
+    }
+
+    /// `skiff pull IMAGE --accelerator URL --json`.
+    pub fn pull(&self, images: &[&str], url: &str) -> Outcome {
+        let mut arguments = vec!["pull", "--json", "--accelerator", url];
+        arguments.extend(images);
+        self.run(&arguments)
+    }
+
+    /// Starts it; [`Running::finish`] waits.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let base = self.logs.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+        let (out, err) = (base.with_extension("out"), base.with_extension("err"));
+        let child = Command::new(super::program("SKIFF_BIN", "skiff"))
+            .args(arguments)
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(File::create(&out).unwrap())
+            .stderr(File::create(&err).unwrap())
+            .spawn()
+            .unwrap_or_else(|e| panic!("can't start skiff: {e}"));
+        Running { child, out, err }
+    }
+}
+
+/// A run that isn't finished.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Running {
+    /// Waits for its end, ten minutes at most.
+    pub fn finish(mut self) -> Outcome {
+        let status_file = format!("/proc/{}/status", self.child.id());
+        let mut peak_rss = 0;
+        let code = loop {
+            if let Some(peak) = high_water(&status_file) {
+                peak_rss = peak_rss.max(peak);
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status.code().unwrap_or(-1);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        Outcome { code, stdout: read(&self.out), stderr: read(&self.err), peak_rss }
+    }
+
+    /// Waits until it has said something, on either stream.
+    pub fn wait_for_output(&self) -> bool {
+        let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        wait_for(Duration::from_secs(20), || length(&self.out) + length(&self.err) > 0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn high_water(status_file: &str) -> Option<u64> {
+    let status = fs::read_to_string(status_file).ok()?;
+    // Before `exec` these are the test's own pages.
+    if !status.starts_with("Name:\tskiff") {
+        return None;
+    }
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+impl Outcome {
+    /// Fails unless it succeeded; `row` names the case.
+    #[track_caller]
+    pub fn ok(self, row: &str) -> Self {
+        assert!(self.code == 0, "{row}: skiff ended with {}: {}", self.code, self.stderr);
+        self
+    }
+
+    /// The last line of its JSON.
+    pub fn done(&self) -> Value {
+        let line = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(line)
+            .unwrap_or_else(|e| panic!("skiff's last line isn't JSON ({e}): {line:?}"))
+    }
+
+    /// A number of the last line.
+    pub fn number(&self, field: &str) -> u64 {
+        let done = self.done();
+        done[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {done}"))
+    }
+}

@@ -1,0 +1,319 @@
+//! OCI image layouts, written blob by blob.
+//!
+//! ```text
+//! DIR/REPO/oci-layout
+//! DIR/REPO/index.json          tags, by org.opencontainers.image.ref.name
+//! DIR/REPO/blobs/sha256/…
+//! ```
+//!
+//! This is what `skiff-accelerator serve --registry oci:DIR` reads, and what [`Layout::push`] takes
+//! into a registry, digests unchanged.
+
+use crate::tarball::{Entry, archive};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How a layer blob is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    Plain,
+    /// One gzip member.
+    Gzip,
+    /// Several gzip members, cut at every so many bytes of the archive.
+    Members(usize),
+    /// One zstd frame.
+    Zstd,
+}
+
+/// Whose media types an image has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Types {
+    /// The OCI image specification's.
+    Oci,
+    /// Docker's "Image Manifest Version 2, Schema 2".
+    Docker,
+}
+
+/// A layer to be.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The archive.
+    pub tar: Vec<u8>,
+    /// How its blob is compressed.
+    pub compression: Compression,
+}
+
+impl Layer {
+    /// A gzip layer of these entries.
+    pub fn new(entries: &[Entry]) -> Self {
+        Self { tar: archive(entries), compression: Compression::Gzip }
+    }
+
+    /// Compressed like this.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+}
+
+/// An image to be.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Layers, lowest first.
+    pub layers: Vec<Layer>,
+    /// Media types.
+    pub types: Types,
+    /// Architecture, in Go's words; the machine's own by default.
+    pub architecture: String,
+    /// Variant, such as `v7`.
+    pub variant: Option<String>,
+}
+
+impl Image {
+    /// An OCI image for this machine.
+    pub fn new(layers: Vec<Layer>) -> Self {
+        let architecture = architecture().to_owned();
+        Self { layers, types: Types::Oci, architecture, variant: None }
+    }
+
+    /// With these media types.
+    #[must_use]
+    pub fn types(mut self, types: Types) -> Self {
+        self.types = types;
+        self
+    }
+
+    /// For this platform.
+    #[must_use]
+    pub fn platform(mut self, architecture: &str, variant: Option<&str>) -> Self {
+        architecture.clone_into(&mut self.architecture);
+        self.variant = variant.map(str::to_owned);
+        self
+    }
+}
+
+/// This machine's architecture in Go's words.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// `sha256:` and 64 digits.
+pub fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// One repository on disk.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// `DIR`.
+    pub directory: PathBuf,
+    /// `REPO`.
+    pub repository: String,
+}
+
+impl Layout {
+    /// Makes an empty layout `directory/repository`.
+    pub fn create(directory: &Path, repository: &str) -> Self {
+        let layout = Self { directory: directory.to_owned(), repository: repository.to_owned() };
+        fs::create_dir_all(layout.path().join("blobs/sha256")).unwrap();
+        fs::write(layout.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        layout.write_index(&[]);
+        layout
+    }
+
+    /// A layout that is there already.
+    pub fn open(directory: &Path, repository: &str) -> Self {
+        let layout = Self { directory: directory.to_owned(), repository: repository.to_owned() };
+        assert!(
+            layout.path().join("index.json").exists(),
+            "there is no image layout in {}; run `make images`",
+            layout.path().display()
+        );
+        layout
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(&self.repository)
+    }
+
+    /// Where a blob is.
+    pub fn blob_path(&self, digest: &str) -> PathBuf {
+        self.path().join("blobs").join(digest.replacen(':', "/", 1))
+    }
+
+    /// A blob's bytes.
+    pub fn blob(&self, digest: &str) -> Vec<u8> {
+        let path = self.blob_path(digest);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Adds an image under a tag. Returns the digest that the tag stands for.
+    pub fn add(&self, tag: &str, image: &Image) -> String {
+        let descriptor = self.manifest(image);
+        self.tag(tag, descriptor)
+    }
+
+    /// Adds an index of several images under a tag. Returns the index's digest.
+    pub fn add_index(&self, tag: &str, images: &[Image]) -> String {
+        let docker = images.iter().all(|image| image.types == Types::Docker);
+        let media_type = if docker {
+            "application/vnd.docker.distribution.manifest.list.v2+json"
+        } else {
+            "application/vnd.oci.image.index.v1+json"
+        };
+        let manifests: Vec<_> = images
+            .iter()
+            .map(|image| {
+                let mut descriptor = self.manifest(image);
+                let mut platform = json!({"os": "linux", "architecture": image.architecture});
+                if let Some(variant) = &image.variant {
+                    platform["variant"] = json!(variant);
+                }
+                descriptor["platform"] = platform;
+                descriptor
+            })
+            .collect();
+        let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests});
+        let descriptor = self.put(media_type, index.to_string().as_bytes());
+        self.tag(tag, descriptor)
+    }
+
+    /// Takes a tag into the registry at `host` (`ADDR:PORT`), digests unchanged.
+    pub fn push(&self, tag: &str, host: &str) -> String {
+        let name = format!("{host}/{}:{tag}", self.repository);
+        let output = Command::new("skopeo")
+            .args(["copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false"])
+            .arg("--insecure-policy")
+            .arg(format!("oci:{}:{tag}", self.path().display()))
+            .arg(format!("docker://{name}"))
+            .output()
+            .expect("skopeo can't be run; tests/install.sh installs it");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "skopeo copy of {name}: {said}");
+        name
+    }
+
+    /// Digest that a tag stands for.
+    pub fn digest_of(&self, tag: &str) -> String {
+        let found = self.tags().into_iter().find(|descriptor| name_of(descriptor) == tag);
+        let found = found.unwrap_or_else(|| panic!("{}: no tag {tag}", self.path().display()));
+        found["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// The manifest that this machine takes of a tag.
+    pub fn manifest_of(&self, tag: &str) -> Value {
+        let document: Value = serde_json::from_slice(&self.blob(&self.digest_of(tag))).unwrap();
+        let Some(manifests) = document["manifests"].as_array() else { return document };
+        let ours = manifests
+            .iter()
+            .find(|manifest| manifest["platform"]["architecture"] == architecture())
+            .expect("the index has this machine's architecture");
+        serde_json::from_slice(&self.blob(ours["digest"].as_str().unwrap())).unwrap()
+    }
+
+    fn manifest(&self, image: &Image) -> Value {
+        let docker = image.types == Types::Docker;
+        let mut layers = Vec::new();
+        let mut diff_ids = Vec::new();
+        for layer in &image.layers {
+            diff_ids.push(digest(&layer.tar));
+            let media_type = match (docker, layer.compression) {
+                (true, Compression::Gzip | Compression::Members(_)) => {
+                    "application/vnd.docker.image.rootfs.diff.tar.gzip"
+                }
+                (true, _) => "application/vnd.docker.image.rootfs.diff.tar",
+                (false, Compression::Plain) => "application/vnd.oci.image.layer.v1.tar",
+                (false, Compression::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd",
+                (false, _) => "application/vnd.oci.image.layer.v1.tar+gzip",
+            };
+            layers.push(self.put(media_type, &compressed(layer)));
+        }
+        let mut config = json!({
+            "os": "linux",
+            "architecture": image.architecture,
+            "config": {"Cmd": ["/bin/true"]},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        if let Some(variant) = &image.variant {
+            config["variant"] = json!(variant);
+        }
+        let (manifest_type, config_type) = if docker {
+            (
+                "application/vnd.docker.distribution.manifest.v2+json",
+                "application/vnd.docker.container.image.v1+json",
+            )
+        } else {
+            (
+                "application/vnd.oci.image.manifest.v1+json",
+                "application/vnd.oci.image.config.v1+json",
+            )
+        };
+        let config = self.put(config_type, config.to_string().as_bytes());
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": manifest_type, "config": config, "layers": layers,
+        });
+        self.put(manifest_type, manifest.to_string().as_bytes())
+    }
+
+    /// Writes a blob; gives its descriptor.
+    fn put(&self, media_type: &str, bytes: &[u8]) -> Value {
+        let digest = digest(bytes);
+        fs::write(self.blob_path(&digest), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    }
+
+    fn tag(&self, tag: &str, mut descriptor: Value) -> String {
+        let digest = descriptor["digest"].as_str().unwrap().to_owned();
+        descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+        let mut tags = self.tags();
+        tags.retain(|descriptor| name_of(descriptor) != tag);
+        tags.push(descriptor);
+        self.write_index(&tags);
+        digest
+    }
+
+    fn tags(&self) -> Vec<Value> {
+        let index = fs::read(self.path().join("index.json")).unwrap();
+        let mut index: Value = serde_json::from_slice(&index).unwrap();
+        index["manifests"].as_array_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn write_index(&self, manifests: &[Value]) {
+        let index = json!({"schemaVersion": 2, "manifests": manifests});
+        fs::write(self.path().join("index.json"), index.to_string()).unwrap();
+    }
+}
+
+fn name_of(descriptor: &Value) -> &str {
+    descriptor["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap_or_default()
+}
+
+fn compressed(layer: &Layer) -> Vec<u8> {
+    let gzip = |bytes: &[u8]| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    match layer.compression {
+        Compression::Plain => layer.tar.clone(),
+        Compression::Gzip => gzip(&layer.tar),
+        Compression::Members(every) => layer.tar.chunks(every).flat_map(gzip).collect(),
+        Compression::Zstd => zstd::encode_all(layer.tar.as_slice(), 3).unwrap(),
+    }
+}
