@@ -10,10 +10,14 @@
 //!                                  cache (layer bytes, encoded packs)
 //! ```
 
+pub mod cache;
+pub mod ingest;
 pub mod layer;
+pub mod library;
 pub mod packs;
 pub mod plan;
 pub mod reference;
 pub mod registry;
 pub mod serve;
+pub mod store;
 pub mod tree;

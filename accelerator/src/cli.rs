@@ -1,0 +1,180 @@
+//! The command line: flags, help, and which exit code an error becomes.
+
+use lexopt::prelude::{Long, Short, Value, ValueExt as _};
+use skiff_accelerator::serve::PACK_LEVEL;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub(crate) const HELP: &str = "\
+skiff-accelerator: deltas of container images, beside an OCI registry
+
+Usage:
+  skiff-accelerator serve  --registry REGISTRY --data DIR [--listen ADDR:PORT]
+                           [--cache-bytes N] [--level N]
+  skiff-accelerator ingest --registry REGISTRY --data DIR [--platform OS/ARCH[/VARIANT]]
+                           [--cache-bytes N] IMAGE...
+
+Commands:
+  serve   Answer devices. Prints one line, `listening on ADDR:PORT`, once it does.
+  ingest  Read images ahead of time. Prints a line for each: reference, manifest, entries,
+          content bytes, seconds.
+
+Options:
+  --registry REGISTRY  http://HOST[:PORT], https://HOST[:PORT], or oci:DIR (DIR/REPOSITORY/oci-layout)
+  --data DIR           where metadata and caches are kept
+  --listen ADDR:PORT   default 127.0.0.1:7780; port 0 takes any free port
+  --platform PLATFORM  default linux/ and this machine's architecture
+  --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
+  --level N            how hard packs are compressed, 1 to 12; default 6
+  -h, --help           this text
+  -V, --version        the version
+
+Environment:
+  SKIFF_LOG            error, warn, info (default), debug or trace; the log goes to stderr
+
+Exit codes:
+  0  done
+  1  something failed that is not listed below
+  2  the command line is wrong
+  3  the data directory or the address can't be used
+  4  an image is not found, or has nothing for the platform
+  5  the registry does not answer or refuses access
+  6  an image is damaged or can't be unpacked
+";
+
+/// A command and its flags.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+    /// Serve.
+    Serve { common: Common, listen: SocketAddr, level: i32 },
+    /// Ingest images.
+    Ingest { common: Common, platform: String, images: Vec<String> },
+}
+
+/// What both commands need.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Common {
+    /// Where images come from.
+    pub(crate) registry: String,
+    /// Where metadata and caches are kept.
+    pub(crate) data: PathBuf,
+    /// Most bytes of each cache.
+    pub(crate) cache_bytes: u64,
+}
+
+const CACHE_BYTES: u64 = 8 << 30;
+
+/// Reads the command line, without the program's name.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Command, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut values = Vec::new();
+    let (mut registry, mut data) = (None, None);
+    let mut cache_bytes = CACHE_BYTES;
+    let (mut listen, mut level, mut platform) = (None, None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('V') | Long("version") => return Ok(Command::Version),
+            Long("registry") => registry = Some(parser.value()?.string()?),
+            Long("data") => data = Some(PathBuf::from(parser.value()?)),
+            Long("cache-bytes") => cache_bytes = parser.value()?.parse()?,
+            Long("listen") => listen = Some(parser.value()?.parse()?),
+            Long("platform") => platform = Some(parser.value()?.string()?),
+            Long("level") => {
+                level = Some(parser.value()?.parse_with(|text| match text.parse() {
+                    Ok(level @ 1..=12) => Ok(level),
+                    _ => Err("it has to be 1 to 12"),
+                })?);
+            }
+            Value(value) => values.push(value.string()?),
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    let mut values = values.into_iter();
+    let command = values.next().ok_or("name a command, `serve` or `ingest`; see --help")?;
+    let common = Common {
+        registry: registry.ok_or("--registry is missing; give http://…, https://… or oci:DIR")?,
+        data: data.ok_or("--data is missing; give a directory for metadata and caches")?,
+        cache_bytes,
+    };
+    let images: Vec<String> = values.collect();
+    match command.as_str() {
+        "serve" if !images.is_empty() => Err("`serve` takes no images".into()),
+        "serve" if platform.is_some() => Err("`serve` takes no --platform: devices say it".into()),
+        "serve" => Ok(Command::Serve {
+            common,
+            listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7780))),
+            level: level.unwrap_or(PACK_LEVEL),
+        }),
+        "ingest" if listen.is_some() || level.is_some() => {
+            Err("`ingest` takes neither --listen nor --level".into())
+        }
+        "ingest" if images.is_empty() => Err("`ingest` needs an image, like `nginx:1.27`".into()),
+        "ingest" => Ok(Command::Ingest {
+            common,
+            platform: platform.unwrap_or_else(native_platform),
+            images,
+        }),
+        other => Err(format!("there is no command {other:?}; see --help").into()),
+    }
+}
+
+/// This machine, in the OCI's words.
+fn native_platform() -> String {
+    match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64".to_owned(),
+        "aarch64" => "linux/arm64".to_owned(),
+        "arm" => "linux/arm/v7".to_owned(),
+        other => format!("linux/{other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn commands_are_read() {
+        let common = Common {
+            registry: "oci:/images".to_owned(),
+            data: PathBuf::from("/data"),
+            cache_bytes: CACHE_BYTES,
+        };
+        assert_eq!(
+            parsed("serve --registry oci:/images --data=/data --listen [::1]:0 --level 12"),
+            Ok(Command::Serve { common, listen: "[::1]:0".parse().unwrap(), level: 12 })
+        );
+        let ingest = parsed("ingest a:1 --registry http://r --data d --platform linux/arm/v6 b:2");
+        let Ok(Command::Ingest { platform, images, .. }) = ingest else { panic!("{ingest:?}") };
+        assert_eq!((platform.as_str(), images), ("linux/arm/v6", vec!["a:1".into(), "b:2".into()]));
+    }
+
+    #[test]
+    fn each_mistake_has_its_sentence() {
+        let rows = [
+            ("", "name a command"),
+            ("serve --data d", "--registry is missing"),
+            ("serve --registry oci:x", "--data is missing"),
+            ("serve --registry oci:x --data d image", "takes no images"),
+            ("serve --registry oci:x --data d --level 13", "1 to 12"),
+            ("ingest --registry oci:x --data d", "needs an image"),
+            ("push --registry oci:x --data d", "no command \"push\""),
+            ("serve --frobnicate", "--frobnicate"),
+        ];
+        for (line, expected) in rows {
+            let error = parsed(line).unwrap_err();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+}

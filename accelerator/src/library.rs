@@ -1,0 +1,247 @@
+//! The service's library: ingest, store and caches put together.
+
+use crate::cache::Cache;
+use crate::ingest::{Image, Ingest, IngestError, LayerRef};
+use crate::packs::cut::{PackError, ReadContent};
+use crate::plan::Blob;
+use crate::reference::{Reference, ReferenceError};
+use crate::registry::platform::Platform;
+use crate::registry::{Registry, RegistryError};
+use crate::serve::library::{Known, Library};
+use crate::serve::progress::Meter;
+use crate::serve::refusal::Refusal;
+use crate::store::{Store, StoreError};
+use crate::tree::Content;
+use skiff_protocol::Digest;
+use skiff_protocol::record::Role;
+use skiff_protocol::request;
+use skiff_protocol::response::FailureCode;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Mutex as AsyncMutex;
+
+/// Images of one registry, with everything that is kept of them.
+#[derive(Debug)]
+pub struct Images {
+    ingest: Ingest,
+    packs: Arc<Cache>,
+    under_way: Mutex<HashMap<Digest, Arc<AsyncMutex<()>>>>,
+}
+
+/// Why the library can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The registry's address is wrong.
+    #[error(transparent)]
+    Registry(RegistryError),
+    /// The data directory can't be used.
+    #[error("the data directory {} can't be used", path.display())]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl Images {
+    /// Opens the data directory; each of the two caches may have so many bytes.
+    pub async fn open(registry: &str, data: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+        let registry = Registry::open(registry).map_err(OpenError::Registry)?;
+        let failed = |source| OpenError::Data { path: data.to_owned(), source };
+        let layers = Cache::open(data.join("cache/layers"), cache_bytes).map_err(failed)?;
+        let packs = Cache::open(data.join("cache/packs"), cache_bytes).map_err(failed)?;
+        let store = Store::open(data).await.map_err(OpenError::Store)?;
+        let ingest = Ingest::new(registry, store, layers);
+        Ok(Self { ingest, packs: Arc::new(packs), under_way: Mutex::default() })
+    }
+
+    /// Ingests an image.
+    pub async fn ingest(
+        &self,
+        reference: &str,
+        platform: &Platform,
+        meter: &Meter,
+    ) -> Result<Image, Refusal> {
+        let reference = Reference::parse(reference).map_err(|error| bad_reference(&error))?;
+        self.ingest.image(&reference, platform, meter).await.map_err(|error| refused(&error))
+    }
+
+    fn lock_of(&self, key: Digest) -> Arc<AsyncMutex<()>> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(under_way.entry(key).or_default())
+    }
+}
+
+fn bad_reference(error: &ReferenceError) -> Refusal {
+    Refusal::because(FailureCode::NotFound, error)
+}
+
+/// The protocol's code for what went wrong.
+fn refused(error: &IngestError) -> Refusal {
+    let code = match error {
+        IngestError::Registry(error) => match error {
+            RegistryError::NotFound { .. } => FailureCode::NotFound,
+            RegistryError::Unavailable { .. } => FailureCode::RegistryUnavailable,
+            RegistryError::Denied { .. } => FailureCode::RegistryDenied,
+            RegistryError::Damaged { .. } => FailureCode::BadImage,
+            RegistryError::Address { .. } => FailureCode::Internal,
+        },
+        IngestError::NoPlatform { .. } => FailureCode::NoPlatform,
+        IngestError::Document { .. }
+        | IngestError::Nested { .. }
+        | IngestError::LayerCount { .. }
+        | IngestError::Layer { .. }
+        | IngestError::Damaged { .. } => FailureCode::BadImage,
+        IngestError::Cache(_) | IngestError::Store(_) | IngestError::Task(_) => {
+            FailureCode::Internal
+        }
+    };
+    Refusal::because(code, error)
+}
+
+fn platform_of(platform: &request::Platform<'_>) -> Platform {
+    Platform::new(platform.os, platform.architecture, platform.variant)
+}
+
+fn known(image: Image) -> Known<Arc<[LayerRef]>> {
+    let contents: u64 = image.tree.nodes.values().map(content_len).sum();
+    let encoded: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    let blob = |role, blob: crate::ingest::Blob| Blob {
+        role,
+        digest: blob.digest,
+        media_type: blob.media_type,
+        bytes: blob.bytes,
+    };
+    let target = image.index.as_ref().unwrap_or(&image.manifest).digest;
+    let manifest = image.manifest.digest;
+    let mut blobs: Vec<Blob> =
+        image.index.map(|index| blob(Role::Index, index)).into_iter().collect();
+    blobs.push(blob(Role::Manifest, image.manifest));
+    blobs.push(blob(Role::Config, image.config));
+    Known {
+        target,
+        manifest,
+        tree: image.tree,
+        tree_digest: image.tree_digest,
+        blobs,
+        ratio: encoded.saturating_mul(1000) / contents.max(1),
+        image: image.layers.into(),
+    }
+}
+
+fn content_len(node: &crate::tree::Node) -> u64 {
+    match &node.kind {
+        crate::tree::FileKind::File(content) => content.size,
+        _ => 0,
+    }
+}
+
+/// The uncompressed layers of some images.
+#[derive(Debug)]
+pub struct Layers(Vec<Vec<File>>);
+
+impl ReadContent for Layers {
+    fn read(
+        &self,
+        image: usize,
+        content: &Content,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let layer = usize::try_from(content.layer)?;
+        let file = self.0.get(image).and_then(|layers| layers.get(layer));
+        let file = file.ok_or("the tree names a layer that the image does not have")?;
+        into.fill(0);
+        let end = offset + into.len() as u64;
+        for extent in &content.extents {
+            let (from, to) = (extent.offset.max(offset), (extent.offset + extent.len).min(end));
+            if from < to {
+                let piece = usize::try_from(from - offset)?..usize::try_from(to - offset)?;
+                file.read_exact_at(&mut into[piece], extent.tar_offset + (from - extent.offset))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Library for Images {
+    type Image = Arc<[LayerRef]>;
+    type Reader = Layers;
+
+    async fn image(
+        &self,
+        reference: &str,
+        platform: &request::Platform<'_>,
+        meter: &Meter,
+    ) -> Result<Known<Self::Image>, Refusal> {
+        Ok(known(self.ingest(reference, &platform_of(platform), meter).await?))
+    }
+
+    async fn held(
+        &self,
+        reference: &str,
+        manifest: Digest,
+        platform: &request::Platform<'_>,
+        meter: &Meter,
+    ) -> Result<Known<Self::Image>, Refusal> {
+        let named = Reference::parse(reference).map_err(|error| bad_reference(&error))?;
+        let reference = Reference::digest(&named.repository, manifest);
+        let image = self.ingest.image(&reference, &platform_of(platform), meter).await;
+        Ok(known(image.map_err(|error| refused(&error))?))
+    }
+
+    async fn reader(&self, images: Vec<Self::Image>) -> Result<Self::Reader, Refusal> {
+        let mut opened = Vec::new();
+        for image in images {
+            let mut files = Vec::new();
+            for layer in image.iter() {
+                let file = self.ingest.tar(layer, &Meter::default()).await;
+                files.push(file.map_err(|error| refused(&error))?);
+            }
+            opened.push(files);
+        }
+        Ok(Layers(opened))
+    }
+
+    async fn pack(
+        &self,
+        key: Digest,
+        make: impl FnOnce() -> Result<Vec<u8>, PackError> + Send + 'static,
+    ) -> Result<Arc<[u8]>, PackError> {
+        let lock = self.lock_of(key);
+        let _guard = lock.lock().await;
+        let packs = Arc::clone(&self.packs);
+        let work = move || {
+            let name = key.hex().to_string();
+            if let Some(mut file) = packs.get(&name) {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).map_err(|error| PackError::Cache(error.into()))?;
+                return Ok(bytes.into());
+            }
+            let bytes = make()?;
+            let kept = std::fs::write(packs.temporary(&name), &bytes);
+            let kept = kept.and_then(|()| packs.take_in(&name).map(|_| ()));
+            kept.map_err(|error| PackError::Cache(error.into()))?;
+            Ok(bytes.into())
+        };
+        tokio::task::spawn_blocking(work).await.map_err(PackError::Encoder)?
+    }
+
+    fn pack_len(&self, key: Digest) -> Option<u64> {
+        self.packs.file_len(&key.hex().to_string())
+    }
+
+    async fn keep_plan(&self, id: Digest, inputs: Vec<u8>) -> Result<(), Refusal> {
+        let kept = self.ingest.store().put_plan(id, inputs).await;
+        kept.map_err(|error| Refusal::internal(&error))
+    }
+}
