@@ -293,6 +293,9 @@ impl Layer {
                 key.starts_with(b"security.") || (!symlink && key.starts_with(b"system.posix_acl_"))
             };
             if settable {
+                if let Some(what) = refused_xattr(&key, &value) {
+                    return Err(LayerError::unpack(name, what));
+                }
                 meta.xattrs.insert(key, value);
             }
         }
@@ -305,6 +308,18 @@ impl Layer {
         }
         inode.set_time(entry.mtime);
         Ok(())
+    }
+}
+
+/// Why Linux refuses an attribute: nothing after the namespace, or a capability that has neither
+/// of the sizes of `struct vfs_cap_data` (version 2) and `vfs_ns_cap_data` (version 3).
+fn refused_xattr(key: &[u8], value: &[u8]) -> Option<&'static str> {
+    if matches!(key, b"user." | b"security.") {
+        Some("an extended attribute has no name")
+    } else if key == CAPABILITY && !matches!(value.len(), 20 | 24) {
+        Some("its file capability is malformed")
+    } else {
+        None
     }
 }
 

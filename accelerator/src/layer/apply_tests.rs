@@ -3,6 +3,9 @@
 use super::super::tar_builder::{Item, applied, device, dir, file, hard_link, other, symlink, tar};
 use super::*;
 
+/// As long as a capability is.
+const CAP: &str = "12345678901234567890";
+
 /// Each entry as `path: what it is`.
 fn brief(layer: &AppliedLayer) -> Vec<String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -151,11 +154,11 @@ fn rules() {
         (
             "a hard link takes a capability away",
             vec![
-                file("a", "x").xattr("security.capability", "c"),
+                file("a", "x").xattr("security.capability", CAP),
                 hard_link("b", "a"),
-                file("k", "").xattr("security.capability", "c"),
+                file("k", "").xattr("security.capability", CAP),
             ],
-            &["a 1 644", "b 1 644", "k 0 644 security.capability=c"],
+            &["a 1 644", "b 1 644", "k 0 644 security.capability=12345678901234567890"],
         ),
         (
             "a hard link to a symlink, through a symlink",
@@ -206,6 +209,11 @@ fn rules() {
             &["f 0 644", "tmp/ 755 @0 implicit"],
         ),
         (
+            "a global header's path",
+            vec![other(b'g', "x", b"12 path=t/y\n"), file("f", "")],
+            &["f 0 644", "t/ 755 @0 implicit"],
+        ),
+        (
             "uid -1",
             vec![file("a", "").pax("uid", b"-1").pax("gid", b"-2")],
             &["a 0 644 0:4294967294"],
@@ -240,6 +248,8 @@ fn refusals() {
         ("a long target", symlink("l", "").pax("linkpath", deep.as_bytes()), "over 4095"),
         ("an empty target", symlink("l", ""), "empty"),
         ("large attributes", file("a", "").xattr("user.x", &"x".repeat(48 << 10)), "48 KiB"),
+        ("no attribute name", file("a", "").xattr("user.", "1"), "no name"),
+        ("a short capability", file("a", "").xattr("security.capability", "1"), "malformed"),
         ("an unknown type", other(b'7', "a", b""), "type is unknown"),
         (
             "a NUL",

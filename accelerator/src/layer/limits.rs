@@ -16,5 +16,5 @@ pub const SPECIAL: u64 = 1 << 20;
 pub const ENTRIES: usize = 1_000_000;
 /// Bytes of all names, link targets and extended attributes of a layer.
 pub const METADATA: usize = 512 << 20;
-/// Bytes of a sparse file, which may be far larger than its share of the tar.
+/// Bytes of a layer's sparse files, which may be far larger than the tar; each byte is hashed.
 pub const SPARSE: u64 = 64 << 30;

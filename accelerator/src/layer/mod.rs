@@ -8,6 +8,10 @@
 //! layer's own directory, and [`crate::tree::merge`] does overlayfs's part. Where containerd refuses
 //! a layer this module refuses it too, but for three cases that it takes leniently: old GNU sparse
 //! files, a whiteout of something that the same layer holds, and a directory removed by its own layer.
+//!
+//! Not mirrored: containerd unpacks an image's *lowest* layer without overlayfs, so whiteouts and
+//! opaque marks there delete what the layer itself held so far. Here they hide lower layers only,
+//! as the OCI specification says, and a base layer keeps such files.
 
 mod applied;
 mod apply;

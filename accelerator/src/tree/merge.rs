@@ -7,8 +7,9 @@
 //!
 //! A directory that its layer doesn't name, only needs, takes its metadata from the lower layers'
 //! directory at its path, symlinks followed. containerd does that when it unpacks the layer, and asks
-//! the lower layers one by one; here the merged tree is asked. The two differ only where a lower
-//! layer hid that directory and no layer in between made it anew.
+//! the lower layers one by one, each on its own; here the merged tree is asked. The two differ where
+//! a lower layer hid that directory (containerd may still find it further down), and where a symlink
+//! and what it leads to are in different layers (containerd then finds nothing).
 
 use super::{FileKind, Metadata, Node, Path, Tree};
 use crate::layer::path::resolve;

@@ -24,7 +24,8 @@ type Result<T> = std::result::Result<T, &'static str>;
 /// Parses a block that is not all zeros.
 pub(super) fn parse(block: &[u8; BLOCK]) -> Result<Header> {
     check_sum(block)?;
-    let ustar = &block[257..265] == b"ustar\x0000";
+    // Go doesn't look at ustar's version, which follows the magic.
+    let ustar = &block[257..263] == b"ustar\0";
     let star = ustar && &block[508..512] == b"tar\0";
     let gnu = &block[257..265] == b"ustar  \0";
     let mut header = Header {

@@ -55,6 +55,8 @@ pub(super) struct Reader<'s, 'a, R> {
     long_link: Vec<u8>,
     /// Bytes of padding before the next header.
     pad: u64,
+    /// Bytes of sparse files so far.
+    sparse: u64,
 }
 
 impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
@@ -65,6 +67,7 @@ impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
             long_name: Vec::new(),
             long_link: Vec::new(),
             pad: 0,
+            sparse: 0,
         }
     }
 
@@ -79,7 +82,8 @@ impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
                 }
                 b'g' => {
                     let bytes = self.special(&header)?;
-                    pax::parse(&bytes).map_err(|what| self.bad(what))?;
+                    let records = pax::parse(&bytes).map_err(|what| self.bad(what))?;
+                    pax::merge(&mut header, &records).map_err(|what| self.bad(what))?;
                     self.forget();
                     return Ok(Some(Self::entry(header, Kind::Global, BTreeMap::new())));
                 }
@@ -201,8 +205,10 @@ impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
             None => self.content(size, &vec![(0, size)]),
             Some(map) => {
                 sparse::check(&map, size, stored).map_err(|what| self.bad(what))?;
-                if size > limits::SPARSE {
-                    return Err(LayerError::limit(&header.name, "a sparse file over 64 GiB"));
+                self.sparse = self.sparse.saturating_add(size);
+                if self.sparse > limits::SPARSE {
+                    let what = "the layer's sparse files are over 64 GiB";
+                    return Err(LayerError::limit(&header.name, what));
                 }
                 self.content(size, &map)
             }

@@ -70,6 +70,7 @@ fn damage() {
     let number = |at: usize, bytes: &'static [u8]| {
         good.bytes_with(|block| block[at..at + bytes.len()].copy_from_slice(bytes))
     };
+    let vast = sparse_01(&file("a", ""), "0", "").pax("GNU.sparse.size", b"68719476737");
     let rows: Vec<(&str, Vec<u8>, &str)> = vec![
         ("checksum", sum, "checksum"),
         ("noise", vec![0xa5; 1024], ""),
@@ -80,6 +81,7 @@ fn damage() {
         ("a PAX record", tar(&[other(b'x', "p", b"9 a=b\n"), good.clone()]), "PAX record"),
         ("a PAX number", tar(&[good.clone().pax("uid", b"1x")]), "number"),
         ("a long PAX header", tar(&[good.clone().pax("a", &[0; 1 << 20])]), "1 MiB"),
+        ("a vast hole", tar(&[vast]), "over 64 GiB"),
         ("a sparse link", tar(&[sparse_01(&symlink("a", "b"), "0", "")]), "no file"),
     ];
     for (name, bytes, expected) in rows {
@@ -92,6 +94,8 @@ fn damage() {
 fn names() {
     let long = "n".repeat(300);
     let prefix = file("name", "").bytes_with(|block| block[345..350].copy_from_slice(b"a/b/c"));
+    let unversioned = Item { magic: *b"ustar\0 \0", ..file("name", "") }
+        .bytes_with(|block| block[345..350].copy_from_slice(b"a/b/c"));
     let star = file("name", "").bytes_with(|block| {
         block[345] = b'p';
         block[476] = b'7';
@@ -102,6 +106,7 @@ fn names() {
     let v7 = Item { magic: [0; 8], ..file("dir/", "") }.bytes_with(|block| block[156] = 0);
     let rows: Vec<(Vec<u8>, &str, Kind)> = vec![
         (prefix, "a/b/c/name", read(&file("", "").bytes()).unwrap()[0].kind.clone()),
+        (unversioned, "a/b/c/name", read(&file("", "").bytes()).unwrap()[0].kind.clone()),
         (star, "p/name", read(&file("", "").bytes()).unwrap()[0].kind.clone()),
         (gnu_prefix, "a/b/c/name", read(&file("", "").bytes()).unwrap()[0].kind.clone()),
         (v7, "dir/", Kind::Directory),
