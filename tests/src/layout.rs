@@ -7,7 +7,7 @@
 //! ```
 //!
 //! This is what `skiff-accelerator serve --registry oci:DIR` reads, and what [`Layout::push`] takes
-//! into a registry, digests unchanged.
+//! into a registry, byte for byte.
 
 use crate::tarball::{Entry, archive};
 use serde_json::{Value, json};
@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// How a layer blob is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,21 +191,6 @@ impl Layout {
         let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests});
         let descriptor = self.put(media_type, index.to_string().as_bytes());
         self.tag(tag, descriptor)
-    }
-
-    /// Takes a tag into the registry at `host` (`ADDR:PORT`), digests unchanged.
-    pub fn push(&self, tag: &str, host: &str) -> String {
-        let name = format!("{host}/{}:{tag}", self.repository);
-        let output = Command::new("skopeo")
-            .args(["copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false"])
-            .arg("--insecure-policy")
-            .arg(format!("oci:{}:{tag}", self.path().display()))
-            .arg(format!("docker://{name}"))
-            .output()
-            .expect("skopeo can't be run; tests/install.sh installs it");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "skopeo copy of {name}: {said}");
-        name
     }
 
     /// Digest that a tag stands for.

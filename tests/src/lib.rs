@@ -8,6 +8,8 @@
 )]
 
 pub mod compare;
+pub mod hard;
 pub mod harness;
 pub mod layout;
+mod push;
 pub mod tarball;

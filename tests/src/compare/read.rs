@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -20,8 +20,13 @@ impl Tree {
         let mut waiting = vec![Vec::new()];
         while let Some(path) = waiting.pop() {
             let place = root.join(OsStr::from_bytes(&path));
-            let metadata =
-                fs::symlink_metadata(&place).unwrap_or_else(|e| panic!("{place:?}: {e}"));
+            let metadata = match fs::symlink_metadata(&place) {
+                Ok(metadata) => metadata,
+                // A whiteout in a directory that no lower layer has: overlayfs lists its name, but
+                // says that nothing is there. So nothing is there.
+                Err(e) if e.kind() == ErrorKind::NotFound && !path.is_empty() => continue,
+                Err(e) => panic!("{place:?}: {e}"),
+            };
             if metadata.is_dir() {
                 let entries = fs::read_dir(&place).unwrap_or_else(|e| panic!("{place:?}: {e}"));
                 for entry in entries {

@@ -35,6 +35,7 @@ pub struct Containerd {
     daemon: Option<Daemon>,
     directory: PathBuf,
     netns: Option<String>,
+    started: i64,
 }
 
 /// A tree as stock containerd unpacks it.
@@ -70,7 +71,8 @@ impl Containerd {
     pub fn at(directory: &Path, netns: Option<String>) -> Self {
         let config = CONFIG.replace("@ROOT@", directory.to_str().unwrap());
         std::fs::write(directory.join("config.toml"), config).unwrap();
-        let mut containerd = Self { daemon: None, directory: directory.to_owned(), netns };
+        let directory = directory.to_owned();
+        let mut containerd = Self { daemon: None, directory, netns, started: now() };
         containerd.resume();
         containerd
     }
@@ -136,13 +138,9 @@ impl Containerd {
 
     /// A stock pull, and the tree that it gives.
     pub fn stock(&self, reference: &str) -> Stock {
-        let now = || {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            i64::try_from(now.as_secs()).unwrap()
-        };
-        let start = now();
         self.pull(reference);
-        let unpacked = start..=now();
+        // Layers that images share were unpacked with the first of them.
+        let unpacked = self.started..=now();
         Stock { tree: self.tree(reference), unpacked, digest: self.digest(reference) }
     }
 
@@ -196,10 +194,11 @@ impl Containerd {
         let key = format!("view-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let path = self.directory.join(&key);
         std::fs::create_dir(&path).unwrap();
-        self.ctr(&["snapshots", "view", &key, &self.chain_id(reference)]);
-        let command = self.ctr(&["snapshots", "mounts", path.to_str().unwrap(), &key]);
+        // Not a view: `ctr` gives that no label, and the garbage collector takes it.
+        let (target, parent) = (path.to_str().unwrap(), self.chain_id(reference));
+        let command = self.ctr(&["snapshots", "prepare", "--target", target, &key, &parent]);
         let mounted = Mounted { containerd: self, key, path };
-        run("sh", &["-ec", &command]);
+        run("sh", &["-ec", &command.replacen(" -o ", " -o ro,", 1)]);
         mounted
     }
 
@@ -226,6 +225,12 @@ impl Drop for Containerd {
         self.pause();
         kill_users(&self.directory);
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
 }
 
 /// A mounted image.
