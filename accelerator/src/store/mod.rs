@@ -10,7 +10,6 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// The database fails.
 #[derive(Debug, thiserror::Error)]
