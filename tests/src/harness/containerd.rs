@@ -215,7 +215,16 @@ impl Containerd {
     /// Runs an image in the background, with the network of containerd's own namespace.
     pub fn container(&self, reference: &str, id: &str) -> Container<'_> {
         let container = Container { containerd: self, id: id.to_owned() };
-        self.ctr(&["run", "-d", "--net-host", "--snapshotter", "overlayfs", reference, id]);
+        self.ctr(&[
+            "run",
+            "-d",
+            "--null-io",
+            "--net-host",
+            "--snapshotter",
+            "overlayfs",
+            reference,
+            id,
+        ]);
         container
     }
 }

@@ -1,0 +1,219 @@
+//! Real images, pulled, updated and run: the promises in numbers, on images as people have them.
+//! `make images` builds the pairs.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use skiff_tests::compare::Tree;
+use skiff_tests::hard::many_files;
+use skiff_tests::harness::{
+    Accelerator, Containerd, Fault, NetNs, Outcome, Registry, Relay, Sandbox, Skiff, images,
+    wait_for,
+};
+use skiff_tests::layout::Layout;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// A pair of images, and how to know that its program works.
+struct Pair {
+    name: &'static str,
+    program: &'static str,
+    port: u16,
+    /// What to say first, if anything.
+    greeting: &'static str,
+    /// What the answer holds.
+    answer: &'static str,
+}
+
+const GET: &str = "GET / HTTP/1.0\r\n\r\n";
+const NGINX: Pair =
+    Pair { name: "nginx", program: "usr/sbin/nginx", port: 80, greeting: GET, answer: " 200 " };
+const MARIADB: Pair = Pair {
+    name: "mariadb",
+    program: "usr/sbin/mariadbd",
+    port: 3306,
+    greeting: "",
+    answer: "MariaDB",
+};
+const NODE_RED: Pair = Pair {
+    name: "node-red",
+    program: "usr/src/node-red/node_modules/node-red/red.js",
+    port: 1880,
+    greeting: GET,
+    answer: " 200 ",
+};
+
+#[test]
+fn nginx() {
+    pulled_updated_and_run(&NGINX);
+}
+
+#[test]
+fn mariadb() {
+    pulled_updated_and_run(&MARIADB);
+}
+
+#[test]
+fn node_red() {
+    pulled_updated_and_run(&NODE_RED);
+}
+
+fn pulled_updated_and_run(pair: &Pair) {
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox);
+    let layout = Layout::open(&images(), pair.name);
+    let old = registry.push(&layout, "old");
+    let new = registry.push(&layout, "new");
+    let accelerator = Accelerator::start(&sandbox, &format!("http://{}", registry.host));
+
+    // Stock, through a relay that counts.
+    let stock_side = Containerd::start(&sandbox);
+    let relay = Relay::start(&registry.host, Fault::None);
+    let by_relay = |tag: &str| format!("{}/{}:{tag}", relay.address, pair.name);
+    let stock_new = stock_side.stock(&by_relay("new"));
+    let counts = relay.counts();
+    let stock_bytes = counts.up + counts.down;
+    let stock_old = stock_side.stock(&by_relay("old"));
+    check_pair(pair, &stock_old.tree, &stock_new.tree);
+
+    // Fresh.
+    let relay = Relay::start(&accelerator.address, Fault::None);
+    let root = sandbox.directory("root");
+    let fresh = Skiff::root(&sandbox, &root).pull(&[&new], &relay.url()).ok("fresh");
+    let counts = relay.counts();
+    let fresh_bytes = counts.up + counts.down;
+    println!("{}: fresh {fresh_bytes} bytes, stock {stock_bytes}", pair.name);
+    assert_eq!(fresh.number("bytes_received"), counts.down, "skiff counts what it receives");
+    assert_eq!(fresh.number("bytes_sent"), counts.up, "skiff counts what it sends");
+    assert_eq!(fresh.number("requests"), 1);
+    check_memory("fresh", &fresh);
+    std::fs::remove_dir_all(&root).unwrap();
+    assert!(fresh_bytes <= stock_bytes, "fresh: {fresh_bytes} bytes, stock: {stock_bytes}");
+
+    // Old, run, updated, run.
+    let netns = NetNs::new();
+    let mut device = Containerd::start_in(&sandbox, &netns);
+    let skiff = Skiff::containerd(&sandbox, &device.socket());
+    skiff.pull(&[&old], &accelerator.url()).ok("old");
+    check_runs(pair, &device, &netns, &old, "old");
+    let update = skiff.pull(&[&new], &accelerator.url()).ok("update");
+    assert_eq!(device.digest(&new), stock_new.digest);
+    assert_eq!(stock_new.report(&device.tree(&new)), None, "new, updated");
+    assert_eq!(stock_old.report(&device.tree(&old)), None, "old, after the update");
+    check_runs(pair, &device, &netns, &new, "new");
+    check_memory("update", &update);
+    let mounted = stock_side.mount(&by_relay("new"));
+    check_update(pair, &update, changed_gzip(&mounted.path, &stock_old.tree, &stock_new.tree));
+
+    // Garbage collection and a restart change nothing.
+    device.ctr(&["content", "prune", "references"]);
+    device.pause();
+    device.resume();
+    assert_eq!(stock_new.report(&device.tree(&new)), None, "new, after garbage collection");
+    check_runs(pair, &device, &netns, &new, "restarted");
+}
+
+/// An update must be one: not empty, not everything, and of the main program.
+fn check_pair(pair: &Pair, old: &Tree, new: &Tree) {
+    let (all, fresh) = new.content_bytes(old);
+    let percent = 100 * fresh / all;
+    println!("{}: {fresh} of {all} content bytes are new", pair.name);
+    assert!((5..=95).contains(&percent), "{}: {percent} % of the contents changed", pair.name);
+    let program = |tree: &Tree| {
+        let node = tree.nodes.get(pair.program.as_bytes());
+        node.unwrap_or_else(|| panic!("no /{}", pair.program)).content
+    };
+    assert_ne!(program(old), program(new), "{} did not change", pair.program);
+}
+
+fn check_update(pair: &Pair, update: &Outcome, gzip: u64) {
+    let packs = update.number("pack_bytes");
+    let overhead = update.number("overhead_bytes");
+    println!("{}: packs {packs} bytes, gzip -9 {gzip}, overhead {overhead}", pair.name);
+    assert_eq!(update.number("requests"), 1);
+    assert!(packs * 100 <= gzip * 105, "packs {packs} bytes, gzip -9 {gzip}");
+    let allowed = (packs / 50).max(64 * KIB);
+    assert!(overhead <= allowed, "overhead {overhead} bytes, {allowed} are allowed");
+}
+
+fn check_memory(what: &str, outcome: &Outcome) {
+    println!("{what}: peak RSS {} KiB", outcome.peak_rss / KIB);
+    assert!(outcome.peak_rss > 0, "{what}: no RSS was measured");
+    assert!(outcome.peak_rss <= 8 * MIB, "{what}: peak RSS {} KiB", outcome.peak_rss / KIB);
+}
+
+/// Size of `gzip -9` over the contents that `old` has not, each once, in path order.
+fn changed_gzip(root: &Path, old: &Tree, new: &Tree) -> u64 {
+    let mut seen: HashSet<_> = old.nodes.values().filter_map(|node| node.content).collect();
+    let mut gzip = Command::new("gzip")
+        .arg("-9")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (gzip.stdin.take().unwrap(), gzip.stdout.take().unwrap());
+    let counter = std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    for (path, node) in &new.nodes {
+        if node.content.is_some_and(|content| seen.insert(content)) {
+            let mut file = File::open(root.join(OsStr::from_bytes(path))).unwrap();
+            std::io::copy(&mut file, &mut input).unwrap();
+        }
+    }
+    drop(input);
+    let length = counter.join().unwrap().unwrap();
+    assert!(gzip.wait().unwrap().success());
+    length
+}
+
+/// Runs an image until its program answers.
+fn check_runs(pair: &Pair, device: &Containerd, netns: &NetNs, reference: &str, id: &str) {
+    let container = device.container(reference, id);
+    let ready = netns.inside(|| wait_for(Duration::from_secs(90), || answers(pair)));
+    assert!(ready, "{}: {id}: nothing answers on port {}", pair.name, pair.port);
+    drop(container);
+    let silent = netns.inside(|| wait_for(Duration::from_secs(10), || !answers(pair)));
+    assert!(silent, "{}: {id}: still answers after its end", pair.name);
+}
+
+fn answers(pair: &Pair) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", pair.port)) else { return false };
+    let limit = Some(Duration::from_secs(2));
+    if stream.set_read_timeout(limit).is_err()
+        || stream.write_all(pair.greeting.as_bytes()).is_err()
+    {
+        return false;
+    }
+    let mut got = [0; 512];
+    let length = stream.read(&mut got).unwrap_or(0);
+    String::from_utf8_lossy(&got[..length]).contains(pair.answer)
+}
+
+#[test]
+fn memory_does_not_grow_with_the_image() {
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox);
+    let layout = Layout::create(&sandbox.directory("layouts"), "many");
+    layout.add("v1", &many_files(100_000, 1));
+    let many = registry.push(&layout, "v1");
+    let big = registry.push(&Layout::open(&images(), MARIADB.name), "new");
+    let accelerator = Accelerator::start(&sandbox, &format!("http://{}", registry.host));
+    let peak = |reference: &str| {
+        let root = sandbox.directory("root");
+        let pulled = Skiff::root(&sandbox, &root).pull(&[reference], &accelerator.url());
+        let pulled = pulled.ok(reference);
+        check_memory(reference, &pulled);
+        std::fs::remove_dir_all(&root).unwrap();
+        pulled.peak_rss
+    };
+    let (many, big) = (peak(&many), peak(&big));
+    let difference = many.abs_diff(big);
+    assert!(difference <= MIB, "100,000 files: {many} bytes, the biggest image: {big}");
+}
