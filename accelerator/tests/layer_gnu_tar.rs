@@ -108,7 +108,7 @@ fn all_formats() {
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(sink == tar.stdout, "{name}: the sink got other bytes");
         assert_eq!(read.uncompressed_len, tar.stdout.len() as u64, "{name}");
-        let tree = merge(&Tree::default(), &read.applied, 0);
+        let tree = merge([read.applied]);
         assert_eq!(Tree::decode(&tree.encode()).unwrap(), tree, "{name}");
         compare(&tree, &tar.stdout, &root, nanos);
         let sparse = match &tree.nodes[&b"sparse"[..]].kind {

@@ -21,7 +21,7 @@ use crate::registry::manifest::{Config, Document, Manifest};
 use crate::registry::platform::Platform;
 use crate::serve::progress::Meter;
 use crate::store::Store;
-use crate::tree::{Tree, merge};
+use crate::tree::{Stack, Tree};
 use skiff_protocol::Digest;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -183,13 +183,16 @@ impl Ingest {
         let (tree, digest) = match self.store.tree(manifest).await.map_err(IngestError::Store)? {
             Some(found) => found,
             None => {
-                let mut tree = Tree::default();
-                for (number, layer) in (0..).zip(layers) {
+                let mut stack = Stack::default();
+                for layer in layers {
                     let applied = self.layer(layer, meter).await?;
-                    tree = tokio::task::spawn_blocking(move || merge(&tree, &applied, number))
-                        .await
-                        .map_err(IngestError::Task)?;
+                    let push = move || {
+                        stack.push(applied);
+                        stack
+                    };
+                    stack = tokio::task::spawn_blocking(push).await.map_err(IngestError::Task)?;
                 }
+                let tree = stack.into_tree();
                 let digest = Digest(tree.digest());
                 let kept = self.store.put_tree(manifest, &tree, digest).await;
                 kept.map_err(IngestError::Store)?;

@@ -4,11 +4,21 @@ use crate::tree::{Node, Path};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Path → entry. Every entry's parent is here and is a directory, or is the root.
+pub type Entries = BTreeMap<Path, Entry>;
+
 /// A layer unpacked on its own: what it adds and what it hides.
+///
+/// containerd unpacks an image's lowest layer otherwise than those above: there a whiteout deletes
+/// what the same layer wrote before, above it is kept for overlayfs. Images share layers in any
+/// place, so both results are here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedLayer {
-    /// Path → entry. Every entry's parent is here and is a directory, or is the root.
-    pub entries: BTreeMap<Path, Entry>,
+    /// Unpacked above other layers.
+    pub entries: Entries,
+    /// Unpacked as the lowest layer, if that differs in more than marks. (If containerd refuses
+    /// the layer there, then this is absent too, and `entries` stand in.)
+    pub base: Option<Entries>,
 }
 
 /// One path of a layer.

@@ -8,17 +8,55 @@
 
 use super::path::{clean, over_limit, push, resolve, split};
 use super::tar::{Entry as TarEntry, Kind};
-use super::{AppliedLayer, Entry, Inherit, LayerError, limits};
+use super::{AppliedLayer, Entries, Entry, Inherit, LayerError, limits};
 use crate::tree::{FileKind, Metadata, Node, Path};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 const CAPABILITY: &[u8] = b"security.capability";
 
-/// A layer's directory while it fills.
+/// A layer while it is unpacked: above others, and from its first mark on as the lowest, too.
+/// Without marks the two are the same.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
+    upper: Directory,
+    marked: bool,
+    base: Option<Directory>,
+}
+
+impl Layer {
+    /// Unpacks one entry.
+    pub(super) fn apply(&mut self, entry: TarEntry) -> Result<(), LayerError> {
+        if !self.marked && split(&clean(&entry.name)).1.starts_with(WHITEOUT) {
+            self.marked = true;
+            self.base = Some(Directory { lowest: true, ..self.upper.clone() });
+        }
+        if let Some(base) = &mut self.base
+            && base.apply(entry.clone()).is_err()
+        {
+            self.base = None;
+        }
+        self.upper.apply(entry)
+    }
+
+    /// The finished layer.
+    pub(super) fn finish(self) -> Result<AppliedLayer, LayerError> {
+        let entries = self.upper.finish()?;
+        let nodes = |entries: &Entries| {
+            entries.iter().filter_map(|(p, e)| Some((p.clone(), e.node()?.clone()))).collect()
+        };
+        let seen: Vec<_> = nodes(&entries);
+        let base = self.base.and_then(|base| base.finish().ok());
+        Ok(AppliedLayer { base: base.filter(|base| nodes(base) != seen), entries })
+    }
+}
+
+/// A layer's directory while it fills.
+#[derive(Debug, Clone, Default)]
+struct Directory {
+    /// Whether it is unpacked as the lowest layer: marks act at once and leave nothing.
+    lowest: bool,
     names: BTreeMap<Path, usize>,
     inodes: Vec<Inode>,
     /// Names and times of directory entries: times are set once all else is done.
@@ -27,7 +65,7 @@ pub(super) struct Layer {
     metadata: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inode {
     meta: Metadata,
     kind: FileKind,
@@ -51,9 +89,9 @@ impl Inode {
     }
 }
 
-impl Layer {
+impl Directory {
     /// Unpacks one entry.
-    pub(super) fn apply(&mut self, entry: TarEntry) -> Result<(), LayerError> {
+    fn apply(&mut self, entry: TarEntry) -> Result<(), LayerError> {
         self.count(&entry)?;
         let name = clean(&entry.name);
         let (parent, base) = split(&name);
@@ -84,21 +122,23 @@ impl Layer {
         self.create(path, &name, entry)
     }
 
-    /// The finished directory.
-    pub(super) fn finish(mut self) -> Result<AppliedLayer, LayerError> {
+    /// The finished directory, its inodes numbered by their first path.
+    fn finish(mut self) -> Result<Entries, LayerError> {
         for (name, time) in std::mem::take(&mut self.times) {
             let path = self.resolve(&name, &name)?;
             if let Some(inode) = self.at_mut(&path) {
                 inode.set_time(time);
             }
         }
+        let mut numbers = HashMap::new();
         let entry = |(path, id): (Path, usize)| {
             let inode = self.inodes.get(id)?;
             if inode.kind == FileKind::CharDevice(0, 0) {
                 return Some((path, Entry::Whiteout));
             }
             let (meta, kind) = (inode.meta.clone(), inode.kind.clone());
-            let node = Node { meta, kind, inode: id as u64 };
+            let next = numbers.len() as u64;
+            let node = Node { meta, kind, inode: *numbers.entry(id).or_insert(next) };
             let entry = if inode.is_directory() {
                 Entry::Directory { node, opaque: inode.opaque, inherit: inode.inherit }
             } else {
@@ -106,7 +146,7 @@ impl Layer {
             };
             Some((path, entry))
         };
-        Ok(AppliedLayer { entries: self.names.into_iter().filter_map(entry).collect() })
+        Ok(self.names.into_iter().filter_map(entry).collect())
     }
 
     fn count(&mut self, entry: &TarEntry) -> Result<(), LayerError> {
@@ -191,6 +231,15 @@ impl Layer {
     }
 
     fn set_opaque(&mut self, path: &[u8]) {
+        if self.lowest {
+            // What has no entry of its own goes, with all below it, which may have entries.
+            for path in crate::tree::below(&self.names, path) {
+                if self.at(&path).is_some_and(|inode| inode.inherit == Inherit::All) {
+                    self.remove(&path);
+                }
+            }
+            return;
+        }
         // overlayfs never looks at the root's mark, so it is dropped.
         if let Some(inode) = self.at_mut(path) {
             inode.opaque = true;
@@ -205,6 +254,10 @@ impl Layer {
         push(&mut path, hidden);
         if let Some(what) = over_limit(&path) {
             return Err(LayerError::limit(&path, what));
+        }
+        if self.lowest {
+            self.remove(&path);
+            return Ok(());
         }
         match self.at_mut(&path) {
             // containerd fails here; the specification lets whiteouts hide lower layers only.

@@ -225,6 +225,31 @@ fn rules() {
 }
 
 #[test]
+fn lowest_layer() {
+    let rows: Vec<(&str, Vec<Item>, Option<&[&str]>)> = vec![
+        ("no marks", vec![file("a", "")], None),
+        ("marks that hide nothing of its own", vec![file("a", ""), file(".wh.b", "")], None),
+        ("a whiteout deletes", vec![file("a", ""), file(".wh.a", "")], Some(&[])),
+        ("what comes later stays", vec![file(".wh.a", ""), file("a", "")], None),
+        (
+            "an opaque mark spares what has an entry",
+            vec![file("d/x", ""), file("d/i/y", ""), file("d/.wh..wh..opq", "")],
+            Some(&["d/ 755 @0 implicit", "d/x 0 644"]),
+        ),
+        (
+            "refused: its link's target was deleted",
+            vec![file("a", ""), file(".wh.a", ""), hard_link("b", "a")],
+            None,
+        ),
+    ];
+    for (name, items, expected) in rows {
+        let base = applied(&items).base.map(|entries| brief(&AppliedLayer { entries, base: None }));
+        let expected = expected.map(|rows| rows.iter().map(|&row| row.to_owned()).collect());
+        assert_eq!(base, expected, "{name}");
+    }
+}
+
+#[test]
 fn refusals() {
     let long = "x".repeat(256);
     let deep = "x/".repeat(2100);

@@ -9,9 +9,8 @@
 //! a layer this module refuses it too, but for three cases that it takes leniently: old GNU sparse
 //! files, a whiteout of something that the same layer holds, and a directory removed by its own layer.
 //!
-//! Not mirrored: containerd unpacks an image's *lowest* layer without overlayfs, so whiteouts and
-//! opaque marks there delete what the layer itself held so far. Here they hide lower layers only,
-//! as the OCI specification says, and a base layer keeps such files.
+//! containerd unpacks an image's *lowest* layer without overlayfs, so whiteouts and opaque marks
+//! there delete what the layer itself held so far: [`AppliedLayer::base`].
 
 mod applied;
 mod apply;
@@ -24,7 +23,7 @@ mod tar;
 #[cfg(test)]
 pub(crate) mod tar_builder;
 
-pub use applied::{AppliedLayer, Entry, Inherit};
+pub use applied::{AppliedLayer, Entries, Entry, Inherit};
 pub use error::LayerError;
 
 use decompress::Decompress;

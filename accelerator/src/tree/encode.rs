@@ -1,19 +1,19 @@
 //! Trees and applied layers as bytes, for the database.
 //!
-//! Four bytes of magic, then one zstd stream of one postcard value: a sequence of
+//! Four bytes of magic, then one zstd stream of one postcard value. A map is a sequence of
 //! `(shared, suffix, value)` in path order, where a path is the first `shared` bytes of the path
-//! before it, and `suffix`. A change of [`Node`] or of what is around it needs a new magic: old
+//! before it, and `suffix`; a tree is a map, a layer a map and an option of one. A change of [`Node`] or of what is around it needs a new magic: old
 //! bytes are then refused, and the layer is read again.
 
 use super::{FileKind, Node, Path, Tree};
 use crate::layer::path::{clean, over_limit, split};
-use crate::layer::{AppliedLayer, Entry};
+use crate::layer::{AppliedLayer, Entries, Entry};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
 const TREE: [u8; 4] = *b"SKT1";
-const LAYER: [u8; 4] = *b"SKL1";
+const LAYER: [u8; 4] = *b"SKL2";
 const LEVEL: i32 = 9;
 /// Bytes that a value may have uncompressed.
 const MAX: u64 = 2 << 30;
@@ -49,7 +49,7 @@ pub enum DecodeError {
 impl Tree {
     /// The tree as bytes for [`Tree::decode`]. Equal trees give equal bytes with one zstd version.
     pub fn encode(&self) -> Vec<u8> {
-        encode(TREE, &self.nodes)
+        encode(TREE, &rows(&self.nodes))
     }
 
     /// Reads what [`Tree::encode`] wrote, and checks it.
@@ -57,7 +57,7 @@ impl Tree {
     /// # Errors
     /// The bytes are damaged, or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let nodes = decode(TREE, bytes)?;
+        let nodes = map(decode(TREE, bytes)?)?;
         check(&nodes, |node| Some(node))?;
         Ok(Self { nodes })
     }
@@ -66,7 +66,7 @@ impl Tree {
 impl AppliedLayer {
     /// The layer as bytes for [`AppliedLayer::decode`].
     pub fn encode(&self) -> Vec<u8> {
-        encode(LAYER, &self.entries)
+        encode(LAYER, &(rows(&self.entries), self.base.as_ref().map(rows)))
     }
 
     /// Reads what [`AppliedLayer::encode`] wrote, and checks it.
@@ -74,20 +74,24 @@ impl AppliedLayer {
     /// # Errors
     /// The bytes are damaged, or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let entries = decode(LAYER, bytes)?;
-        check(&entries, Entry::node)?;
-        for (path, entry) in &entries {
-            let directory = matches!(entry, Entry::Directory { .. });
-            if entry.node().is_some_and(|n| (n.kind == FileKind::Directory) != directory) {
-                return Err(invalid(path, "a directory's entry is not a directory's"));
-            }
-        }
-        Ok(Self { entries })
+        let (entries, base): (Vec<Row<Entry>>, Option<Vec<Row<Entry>>>) = decode(LAYER, bytes)?;
+        Ok(Self { entries: layer_map(entries)?, base: base.map(layer_map).transpose()? })
     }
 }
 
-#[expect(clippy::expect_used, reason = "writing to memory fails only when memory is out")]
-fn encode<V: Serialize>(magic: [u8; 4], map: &BTreeMap<Path, V>) -> Vec<u8> {
+fn layer_map(rows: Vec<Row<Entry>>) -> Result<Entries, DecodeError> {
+    let entries = map(rows)?;
+    check(&entries, Entry::node)?;
+    for (path, entry) in &entries {
+        let directory = matches!(entry, Entry::Directory { .. });
+        if entry.node().is_some_and(|n| (n.kind == FileKind::Directory) != directory) {
+            return Err(invalid(path, "a directory's entry is not a directory's"));
+        }
+    }
+    Ok(entries)
+}
+
+fn rows<V>(map: &BTreeMap<Path, V>) -> Vec<(usize, &[u8], &V)> {
     let mut before: &[u8] = &[];
     let mut rows = Vec::with_capacity(map.len());
     for (path, value) in map {
@@ -95,16 +99,18 @@ fn encode<V: Serialize>(magic: [u8; 4], map: &BTreeMap<Path, V>) -> Vec<u8> {
         rows.push((shared, &path[shared..], value));
         before = path;
     }
-    let rows = postcard::to_stdvec(&rows).expect("postcard writes to memory");
+    rows
+}
+
+#[expect(clippy::expect_used, reason = "writing to memory fails only when memory is out")]
+fn encode(magic: [u8; 4], value: &impl Serialize) -> Vec<u8> {
+    let rows = postcard::to_stdvec(value).expect("postcard writes to memory");
     let mut out = magic.to_vec();
     zstd::stream::copy_encode(rows.as_slice(), &mut out, LEVEL).expect("zstd writes to memory");
     out
 }
 
-fn decode<V: DeserializeOwned>(
-    magic: [u8; 4],
-    bytes: &[u8],
-) -> Result<BTreeMap<Path, V>, DecodeError> {
+fn decode<T: DeserializeOwned>(magic: [u8; 4], bytes: &[u8]) -> Result<T, DecodeError> {
     let bytes = bytes.strip_prefix(&magic).ok_or(DecodeError::Magic)?;
     let mut plain = Vec::new();
     let stream = zstd::stream::read::Decoder::with_buffer(bytes).map_err(DecodeError::Zstd)?;
@@ -112,11 +118,14 @@ fn decode<V: DeserializeOwned>(
     if plain.len() as u64 > MAX {
         return Err(DecodeError::Zstd(io::Error::from(io::ErrorKind::FileTooLarge)));
     }
-    let (rows, rest): (Vec<Row<V>>, &[u8]) =
-        postcard::take_from_bytes(&plain).map_err(DecodeError::Postcard)?;
+    let (value, rest) = postcard::take_from_bytes(&plain).map_err(DecodeError::Postcard)?;
     if !rest.is_empty() {
         return Err(invalid(b"", "bytes follow the last path"));
     }
+    Ok(value)
+}
+
+fn map<V>(rows: Vec<Row<V>>) -> Result<BTreeMap<Path, V>, DecodeError> {
     let mut before = Path::new();
     let mut map = BTreeMap::new();
     for (shared, suffix, value) in rows {

@@ -14,13 +14,16 @@ fn items() -> Vec<Item> {
 }
 
 fn tree(items: &[Item]) -> Tree {
-    merge(&Tree::default(), &applied(items), 0)
+    merge([applied(items)])
 }
 
 #[test]
 fn round_trip() {
     let layer = applied(&items());
     assert_eq!(AppliedLayer::decode(&layer.encode()).unwrap(), layer);
+    let other_as_base = applied(&[file("a", ""), file(".wh.a", "")]);
+    assert!(other_as_base.base.is_some());
+    assert_eq!(AppliedLayer::decode(&other_as_base.encode()).unwrap(), other_as_base);
     for tree in [Tree::default(), tree(&items())] {
         assert_eq!(Tree::decode(&tree.encode()).unwrap(), tree);
     }
@@ -67,7 +70,7 @@ fn values_that_no_tree_has() {
 fn digests() {
     let base = tree(&items());
     // Layers, extents and inode numbers are no part of it.
-    let twice = merge(&merge(&Tree::default(), &applied(&[dir("x")]), 0), &applied(&items()), 1);
+    let twice = merge([applied(&[dir("x")]), applied(&items())]);
     let mut moved = twice.clone();
     moved.nodes.remove(&b"x"[..]);
     assert_ne!(moved, base);

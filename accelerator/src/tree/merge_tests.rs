@@ -4,11 +4,7 @@ use super::*;
 use crate::layer::tar_builder::{Item, applied, dir, file, hard_link, symlink};
 
 fn stack(layers: &[Vec<Item>]) -> Tree {
-    let mut tree = Tree::default();
-    for (index, items) in layers.iter().enumerate() {
-        tree = merge(&tree, &applied(items), u32::try_from(index).unwrap());
-    }
-    tree
+    merge(layers.iter().map(|items| applied(items)))
 }
 
 /// Each node as `path mode`, with the layer of a file.
@@ -140,6 +136,69 @@ fn implicit_directories_take_all_or_attributes_only() {
     assert_eq!(values, [b"1", b"2"]);
     let first = vec![dir("d").mode(0o711), file("d/f", "")];
     assert!(stack(&[base, first]).nodes[&b"d"[..]].meta.xattrs.is_empty());
+}
+
+#[test]
+fn implicit_directories_ask_the_lower_layers_one_by_one() {
+    type Layers = Vec<Vec<Item>>;
+    let rows: [(&str, Layers, &str, u16); 5] = [
+        (
+            "past an opaque mark",
+            vec![
+                vec![dir("a"), dir("a/b").mode(0o711)],
+                vec![dir("a"), file("a/.wh..wh..opq", "")],
+                vec![file("a/b/c", "")],
+            ],
+            "a/b",
+            0o711,
+        ),
+        (
+            "a symlink alone in its layer leads nowhere",
+            vec![vec![dir("b").mode(0o711)], vec![symlink("a", "b")], vec![file("a/n", "")]],
+            "a",
+            0o755,
+        ),
+        (
+            "a symlink beside its target",
+            vec![vec![symlink("a", "b"), dir("b").mode(0o711)], vec![file("a/n", "")]],
+            "a",
+            0o711,
+        ),
+        (
+            "a whiteout ends the search",
+            vec![vec![dir("a").mode(0o711)], vec![file(".wh.a", "")], vec![file("a/n", "")]],
+            "a",
+            0o755,
+        ),
+        (
+            "what was implicit itself",
+            vec![vec![dir("a").mode(0o711)], vec![file("a/m", "")], vec![file("a/n", "")]],
+            "a",
+            0o711,
+        ),
+    ];
+    for (name, layers, path, mode) in rows {
+        assert_eq!(stack(&layers).nodes[path.as_bytes()].meta.mode, mode, "{name}");
+    }
+}
+
+#[test]
+fn marks_in_the_lowest_layer_delete_what_it_held() {
+    let marks = || {
+        vec![
+            file("a", ""),
+            file(".wh.a", ""),
+            dir("d"),
+            file("d/x", ""),
+            file("d/i/y", ""),
+            file("d/.wh..wh..opq", ""),
+        ]
+    };
+    assert_eq!(brief(&stack(&[marks()])), ["d/ 755", "d/x 644 L0"]);
+    assert_eq!(
+        brief(&stack(&[vec![file("d/z", "")], marks()])),
+        ["a 644 L1", "d/ 755", "d/i/ 755", "d/i/y 644 L1", "d/x 644 L1"]
+    );
 }
 
 #[test]

@@ -10,5 +10,5 @@ mod node;
 
 pub use encode::DecodeError;
 pub(crate) use merge::below;
-pub use merge::merge;
+pub use merge::{Stack, merge};
 pub use node::{Content, Extent, FileKind, Metadata, Node, Path, Tree};
