@@ -1,6 +1,8 @@
 //! The vectors of `SPEC.md`, in both directions: what this crate writes is what the document says,
 //! and what the document says is read back as the same message.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
+
 use skiff_protocol::frame::{self, Kind as FrameKind};
 use skiff_protocol::record::{
     Blob, Content, Entry, Image, Kind, Layer, Metadata, Parent, Record, Role, Source, Splitter,
@@ -44,7 +46,8 @@ fn shown(bytes: &[u8]) -> String {
 #[track_caller]
 fn same(name: &str, written: &[u8]) {
     let vectors = vectors();
-    let expected = vectors.get(name).unwrap_or_else(|| panic!("no vector {name}: {}", shown(written)));
+    let expected =
+        vectors.get(name).unwrap_or_else(|| panic!("no vector {name}: {}", shown(written)));
     assert_eq!(shown(written), shown(expected), "{name}");
 }
 

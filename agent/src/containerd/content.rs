@@ -88,11 +88,9 @@ impl Iterator for Pieces<'_> {
             return None;
         }
         let mut data = vec![0; PIECE];
-        let read = match self.file.read(&mut data) {
-            Ok(read) => read,
-            // Too few bytes: containerd refuses the commit, since size and digest are wrong.
-            Err(_) => 0,
-        };
+        // After an error there are too few bytes: containerd refuses the commit, since size and
+        // digest are wrong.
+        let read = self.file.read(&mut data).unwrap_or_default();
         data.truncate(read);
         let offset = self.offset;
         self.offset += i64::try_from(read).unwrap_or(0);

@@ -18,4 +18,4 @@ mod snapshots;
 
 pub use grpc::{Client, Code, GrpcError};
 pub use images::ImageTarget;
-pub use snapshots::{Kind, Mounted};
+pub use snapshots::Kind;

@@ -227,14 +227,13 @@ impl Answer {
                     let progress: Progress = decode(payload)?;
                     report.accelerator_busy(&progress);
                 }
-                Kind::Notice => match decode(payload)? {
-                    Notice::HeldUnknown(image) => {
-                        if let Some(image) = held.get(usize::from(image)) {
-                            report.held_unknown(&image.name);
-                        }
+                Kind::Notice => {
+                    if let Notice::HeldUnknown(image) = decode(payload)?
+                        && let Some(image) = held.get(usize::from(image))
+                    {
+                        report.held_unknown(&image.name);
                     }
-                    _ => {}
-                },
+                }
                 Kind::Plan => {
                     let plan: Plan = decode(payload)?;
                     if plan.version.major != Version::CURRENT.major {
