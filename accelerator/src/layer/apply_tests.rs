@@ -226,7 +226,8 @@ fn rules() {
 
 #[test]
 fn lowest_layer() {
-    let rows: Vec<(&str, Vec<Item>, Option<&[&str]>)> = vec![
+    type Row<'a> = (&'a str, Vec<Item>, Option<&'a [&'a str]>);
+    let rows: Vec<Row<'_>> = vec![
         ("no marks", vec![file("a", "")], None),
         ("marks that hide nothing of its own", vec![file("a", ""), file(".wh.b", "")], None),
         ("a whiteout deletes", vec![file("a", ""), file(".wh.a", "")], Some(&[])),

@@ -260,7 +260,7 @@ mod tests {
         let sizes =
             [(5, Origin::Pack), (9, held), (1, Origin::Pack), (7, held), (10, Origin::Pack)];
         for (size, origin) in sizes {
-            contents.push(Digest([size as u8; 32]), size, origin).unwrap().unwrap();
+            contents.push(Digest([size.to_le_bytes()[0]; 32]), size, origin).unwrap().unwrap();
         }
         assert_eq!((contents.count(), contents.space()), (5, 16));
         let found: Vec<_> = (0..18).map(|at| contents.at_offset(at).unwrap()).collect();
