@@ -40,8 +40,9 @@ use std::process::ExitCode;
 use target::Target;
 
 fn main() -> ExitCode {
-    // Modes of what is made in snapshots are exact.
-    rustix::process::umask(rustix::fs::Mode::empty());
+    // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in
+    // snapshots are set one by one.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let options = match cli::parse(std::env::args_os(), |name| std::env::var_os(name)) {
         Ok(options) => options,
         Err(error) => return exit::say(&Failed::Usage(error)),

@@ -258,7 +258,7 @@ mod tests {
         let mut contents = Contents::create(directory.path()).unwrap();
         let held = Origin::Held { image: 3, path: (1 << 40, 77) };
         let sizes =
-            [(5, Origin::Pack), (9, held), (1, Origin::Pack), (7, held), (10, Origin::Pack)];
+            [(5_u64, Origin::Pack), (9, held), (1, Origin::Pack), (7, held), (10, Origin::Pack)];
         for (size, origin) in sizes {
             contents.push(Digest([size.to_le_bytes()[0]; 32]), size, origin).unwrap().unwrap();
         }
