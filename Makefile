@@ -2,15 +2,30 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help images test
+.PHONY: help build images lint unit test demo
 
 help: ## say what each target does
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+build: ## build the agent and the accelerator (target/release)
+	cargo build --release --locked
 
 images: ## build the image pairs of the tests (as root; a pair that is built already is kept)
 	@tests/install.sh
 	@tests/images/build.sh
 
-test: ## run the tests (as root; installs what they need)
-	@tests/install.sh
-	cargo test --locked -p skiff-protocol -p skiff-accelerator -p skiff
+lint: ## rustfmt and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+unit: ## the tests of the parts
+	cargo test --release --locked
+
+test: ## all tests (as root; installs what they need; prints the seconds of each part)
+	@tests/run.sh
+
+demo: ## pull a real image, run it, update it, beside stock containerd (as root)
+	@tests/install.sh --without-npm
+	@tests/images/build.sh nginx
+	cargo build --release --locked
+	@cargo test --release --locked -q -p skiff-tests --test demo

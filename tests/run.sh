@@ -1,0 +1,26 @@
+#!/bin/bash
+# All tests, part by part, each with its seconds beside its budget. The first part that fails ends
+# the run: its own words are the last ones.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+part() { # NAME BUDGET-SECONDS COMMAND...
+    local name=$1 budget=$2 from=$SECONDS
+    shift 2
+    echo "== $name"
+    "$@" || { echo "== $name failed after $((SECONDS - from)) s" >&2; exit 1; }
+    summary+="$(printf '%-12s %5d s of %5d' "$name" $((SECONDS - from)) "$budget")"$'\n'
+    ((SECONDS - from <= budget)) || summary+="             (over its budget)"$'\n'
+}
+
+summary=
+part install 120 tests/install.sh
+part build 600 make --no-print-directory build
+part lint 420 make --no-print-directory lint
+part unit 420 make --no-print-directory unit
+part images 420 tests/images/build.sh
+part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
+part hard 240 cargo test --release --locked -p skiff-tests --test hard
+part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input
+part real 240 cargo test --release --locked -p skiff-tests --test real
+printf '\n%s' "$summary"
