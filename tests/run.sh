@@ -22,5 +22,5 @@ part images 420 tests/images/build.sh
 part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input
-part real 240 cargo test --release --locked -p skiff-tests --test real
+part real 360 cargo test --release --locked -p skiff-tests --test real
 printf '\n%s' "$summary"

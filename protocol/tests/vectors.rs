@@ -86,7 +86,9 @@ fn request(part: Part) -> DeployRequest<'static> {
 #[test]
 fn requests() {
     let mut contents = Ranges::new();
-    [1, 2, 3, 200].map(|number| contents.insert(number));
+    for number in [1, 2, 3, 200] {
+        contents.insert(number);
+    }
     for (name, part) in [
         ("request", Part::Whole),
         ("request-resume", Part::Resume { plan: B, have: contents.clone() }),

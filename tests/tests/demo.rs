@@ -60,7 +60,9 @@ fn main() {
             ready.as_secs_f64()
         );
     }
-    println!("\nNo delay is emulated here, and the accelerator reads each image for the first time.");
+    println!(
+        "\nNo delay is emulated here, and the accelerator reads each image for the first time."
+    );
 }
 
 fn measure(
