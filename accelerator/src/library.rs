@@ -194,6 +194,20 @@ impl Library for Images {
         meter: &Meter,
     ) -> Result<Known<Self::Image>, Refusal> {
         let named = Reference::parse(reference).map_err(|error| bad_reference(&error))?;
+        // What is known needs no registry: the image may be gone from it.
+        if let Some((tree, tree_digest)) =
+            self.ingest.known(manifest).await.map_err(|error| refused(&error))?
+        {
+            return Ok(Known {
+                target: manifest,
+                manifest,
+                tree,
+                tree_digest,
+                blobs: Vec::new(),
+                ratio: 1000,
+                image: [].into(),
+            });
+        }
         let reference = Reference::digest(&named.repository, manifest);
         let image = self.ingest.image(&reference, &platform_of(platform), meter).await;
         Ok(known(image.map_err(|error| refused(&error))?))
@@ -228,8 +242,9 @@ impl Library for Images {
                 return Ok(bytes.into());
             }
             let bytes = make()?;
-            let kept = std::fs::write(packs.temporary(&name), &bytes);
-            let kept = kept.and_then(|()| packs.take_in(&name).map(|_| ()));
+            let temporary = packs.temporary();
+            let kept = std::fs::write(&temporary, &bytes);
+            let kept = kept.and_then(|()| packs.take_in(&temporary, &name).map(|_| ()));
             kept.map_err(|error| PackError::Cache(error.into()))?;
             Ok(bytes.into())
         };

@@ -1,13 +1,15 @@
 //! A directory of files that is bounded in bytes: the least recently used go first.
 //!
-//! A file is written under a temporary name and renamed, so that it is whole or not there. Whoever
-//! has a file open keeps its bytes although it was removed: that is how files in use are pinned.
-//! The order of use is kept in memory, and begins anew with the modification times after a restart.
+//! A file is written under a temporary name of its own, synced and renamed, so that it is whole or not
+//! there, also after a power cut. Whoever has a file open keeps its bytes although it was removed:
+//! that is how files in use are pinned. The order of use is kept in memory, and begins anew with the
+//! modification times after a restart. One process at a time may use the directory.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The directory.
@@ -15,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Cache {
     directory: PathBuf,
     most: u64,
+    writers: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -47,7 +50,7 @@ impl Cache {
             }
         }
         found.sort();
-        let cache = Self { directory, most, state: Mutex::default() };
+        let cache = Self { directory, most, writers: AtomicU64::new(0), state: Mutex::default() };
         for (_, name, len) in found {
             cache.state().add(name, len);
         }
@@ -72,23 +75,26 @@ impl Cache {
         self.state().files.get(name).map(|entry| entry.len)
     }
 
-    /// Where to write a file that is not there yet. One writer for a name at a time.
-    pub fn temporary(&self, name: &str) -> PathBuf {
-        self.directory.join(format!(".{name}"))
+    /// Where to write a file: a place that no other writer has, not even one of the same file that
+    /// was given up and still runs.
+    pub fn temporary(&self) -> PathBuf {
+        self.directory.join(format!(".{}", self.writers.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Takes a file in that was written at [`Cache::temporary`], opens it, and makes room.
-    pub fn take_in(&self, name: &str) -> io::Result<File> {
-        let temporary = self.temporary(name);
-        let file = File::open(&temporary)?;
+    pub fn take_in(&self, temporary: &Path, name: &str) -> io::Result<File> {
+        let file = File::open(temporary)?;
+        file.sync_data()?;
         let len = file.metadata()?.len();
-        fs::rename(&temporary, self.directory.join(name))?;
+        fs::rename(temporary, self.directory.join(name))?;
         let mut state = self.state();
         state.add(name.to_owned(), len);
         while state.bytes > self.most {
             let Some(oldest) = state.oldest() else { break };
-            fs::remove_file(self.directory.join(&oldest))?;
-            state.remove(&oldest);
+            match fs::remove_file(self.directory.join(&oldest)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => state.remove(&oldest),
+            }
         }
         Ok(file)
     }
@@ -120,8 +126,9 @@ mod tests {
     use std::io::Read as _;
 
     fn put(cache: &Cache, name: &str, bytes: &[u8]) -> File {
-        fs::write(cache.temporary(name), bytes).unwrap();
-        cache.take_in(name).unwrap()
+        let temporary = cache.temporary();
+        fs::write(&temporary, bytes).unwrap();
+        cache.take_in(&temporary, name).unwrap()
     }
 
     #[test]
@@ -141,7 +148,7 @@ mod tests {
         assert_eq!(text, "aaaa");
 
         put(&cache, "e", b"e");
-        fs::write(cache.temporary("half"), b"x").unwrap();
+        fs::write(cache.temporary(), b"x").unwrap();
         let again = Cache::open(directory.path().to_owned(), 10).unwrap();
         let files = fs::read_dir(directory.path()).unwrap().count();
         assert_eq!((again.file_len("e"), files), (Some(1), 1));

@@ -65,9 +65,7 @@ impl Ingest {
         meter.expect(layer.size);
         let blob = self.registry.blob(&layer.repository, layer.digest, None).await;
         let blob = blob.map_err(IngestError::Registry)?;
-        let name = layer.diff_id.hex().to_string();
-        // Two blobs can have one diff ID, so the temporary name is the blob's.
-        let temporary = self.layers.temporary(&layer.digest.hex().to_string());
+        let temporary = self.layers.temporary();
         let read = unpack(blob, layer.clone(), temporary.clone(), meter.clone()).await;
         let read = match read {
             Ok(read) => read,
@@ -76,8 +74,8 @@ impl Ingest {
                 return Err(error);
             }
         };
-        std::fs::rename(&temporary, self.layers.temporary(&name)).map_err(IngestError::Cache)?;
-        let file = self.layers.take_in(&name).map_err(IngestError::Cache)?;
+        let name = layer.diff_id.hex().to_string();
+        let file = self.layers.take_in(&temporary, &name).map_err(IngestError::Cache)?;
         let stored = StoredLayer {
             diff_id: layer.diff_id,
             size: read.uncompressed_len,

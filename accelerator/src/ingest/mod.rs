@@ -24,7 +24,7 @@ use crate::store::Store;
 use crate::tree::{Stack, Tree};
 use skiff_protocol::Digest;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
 
 /// Decoded trees that are kept in memory.
@@ -78,7 +78,8 @@ pub struct Ingest {
     store: Store,
     layers: Cache,
     under_way: Mutex<HashMap<Digest, Arc<AsyncMutex<()>>>>,
-    trees: Mutex<Vec<(Digest, Arc<Tree>, Digest)>>,
+    /// The one that was used last stands last.
+    trees: Mutex<Vec<Remembered>>,
 }
 
 impl Ingest {
@@ -166,45 +167,74 @@ impl Ingest {
         Ok(Image { index, manifest, config, layers, tree, tree_digest })
     }
 
-    /// The merged tree: from memory, from the store, or by reading what layers are not known.
+    /// The tree of the image with this manifest and its digest, if it was ingested before. Asks no
+    /// registry.
+    pub async fn known(
+        &self,
+        manifest: Digest,
+    ) -> Result<Option<(Arc<Tree>, Digest)>, IngestError> {
+        if let Some(found) = self.remembered(manifest) {
+            return Ok(Some(found));
+        }
+        let stored = self.store.tree(manifest).await.map_err(IngestError::Store)?;
+        Ok(stored.map(|(tree, digest)| self.remember(manifest, tree, digest)))
+    }
+
+    /// The merged tree: a known one, or by reading what layers are not known.
     async fn tree(
         &self,
         manifest: Digest,
         layers: &[LayerRef],
         meter: &Meter,
     ) -> Result<(Arc<Tree>, Digest), IngestError> {
-        let known = |trees: &Vec<(Digest, Arc<Tree>, Digest)>| {
-            let found = trees.iter().find(|(of, ..)| *of == manifest);
-            found.map(|(_, tree, digest)| (Arc::clone(tree), *digest))
-        };
-        if let Some(found) = known(&self.trees.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if let Some(found) = self.known(manifest).await? {
             return Ok(found);
         }
-        let (tree, digest) = match self.store.tree(manifest).await.map_err(IngestError::Store)? {
-            Some(found) => found,
-            None => {
-                let mut stack = Stack::default();
-                for layer in layers {
-                    let applied = self.layer(layer, meter).await?;
-                    let push = move || {
-                        stack.push(applied);
-                        stack
-                    };
-                    stack = tokio::task::spawn_blocking(push).await.map_err(IngestError::Task)?;
-                }
-                let tree = stack.into_tree();
-                let digest = Digest(tree.digest());
-                let kept = self.store.put_tree(manifest, &tree, digest).await;
-                kept.map_err(IngestError::Store)?;
-                (tree, digest)
-            }
-        };
+        let mut stack = Stack::default();
+        for layer in layers {
+            let applied = self.layer(layer, meter).await?;
+            let push = move || {
+                stack.push(applied);
+                stack
+            };
+            stack = tokio::task::spawn_blocking(push).await.map_err(IngestError::Task)?;
+        }
+        let tree = stack.into_tree();
+        let digest = Digest(tree.digest());
+        let kept = self.store.put_tree(manifest, &tree, digest).await;
+        kept.map_err(IngestError::Store)?;
+        Ok(self.remember(manifest, tree, digest))
+    }
+
+    fn trees(&self) -> MutexGuard<'_, Vec<Remembered>> {
+        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A tree in memory; it becomes the last to be forgotten.
+    fn remembered(&self, manifest: Digest) -> Option<(Arc<Tree>, Digest)> {
+        let mut trees = self.trees();
+        let at = trees.iter().position(|tree| tree.manifest == manifest)?;
+        let found = trees.remove(at);
+        let answer = (Arc::clone(&found.tree), found.digest);
+        trees.push(found);
+        Some(answer)
+    }
+
+    fn remember(&self, manifest: Digest, tree: Tree, digest: Digest) -> (Arc<Tree>, Digest) {
         let tree = Arc::new(tree);
-        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
-        if trees.len() == TREES {
+        let mut trees = self.trees();
+        if trees.len() >= TREES {
             trees.remove(0);
         }
-        trees.push((manifest, Arc::clone(&tree), digest));
-        Ok((tree, digest))
+        trees.push(Remembered { manifest, tree: Arc::clone(&tree), digest });
+        (tree, digest)
     }
+}
+
+/// A tree that is kept in memory.
+#[derive(Debug)]
+struct Remembered {
+    manifest: Digest,
+    tree: Arc<Tree>,
+    digest: Digest,
 }
