@@ -97,7 +97,8 @@ impl Iterator for Pieces<'_> {
         self.done = read == 0;
         Some(Ok(WriteContentRequest {
             action: if self.done { COMMIT } else { WRITE },
-            reference: format!("skiff-{}", self.digest),
+            // containerd locks a reference while it is written; another skiff may write the same blob.
+            reference: format!("skiff-{}-{}", std::process::id(), self.digest),
             total: self.total,
             expected: if self.done || offset == 0 { self.digest.to_owned() } else { String::new() },
             offset,
