@@ -129,10 +129,11 @@ fn pump(
                 length = length.min(left);
             }
         }
+        // Counted first: who has received the bytes may look at the counts at once.
+        counter(shared).fetch_add(length as u64, Ordering::SeqCst);
         if to.write_all(&buffer[..length]).is_err() {
             break;
         }
-        counter(shared).fetch_add(length as u64, Ordering::SeqCst);
         if over && matches!(fault, Fault::StallAfter(_)) {
             while !shared.closed.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(50));
