@@ -95,6 +95,14 @@ fn pulled_updated_and_run(pair: &Pair) {
     assert_eq!(fresh.number("bytes_sent"), counts.up, "skiff counts what it sends");
     assert_eq!(fresh.number("requests"), 1);
     check_memory("fresh", &fresh);
+    assert_eq!(stock_new.report(&Skiff::root(&sandbox, &root).tree(&new).unwrap()), None, "root");
+    std::fs::remove_dir_all(&root).unwrap();
+
+    // The same as a delta.
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("root"));
+    skiff.pull(&[&old], &accelerator.url()).ok("old, root");
+    skiff.pull(&[&new], &accelerator.url()).ok("update, root");
+    assert_eq!(stock_new.report(&skiff.tree(&new).unwrap()), None, "root, updated");
     std::fs::remove_dir_all(&root).unwrap();
     assert!(fresh_bytes <= stock_bytes, "fresh: {fresh_bytes} bytes, stock: {stock_bytes}");
 

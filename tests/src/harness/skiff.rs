@@ -2,6 +2,8 @@
 
 use super::process::wait_for;
 use super::sandbox::Sandbox;
+use crate::compare::Tree;
+use rustix::mount::{UnmountFlags, unmount};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -76,6 +78,19 @@ impl Skiff {
         let mut arguments = vec!["pull", "--json", "--accelerator", url];
         arguments.extend(images);
         self.run(&arguments)
+    }
+
+    /// The tree of an image, as `skiff mount` shows it.
+    pub fn tree(&self, image: &str) -> Result<Tree, String> {
+        let point = self.logs.join("mounted");
+        fs::create_dir_all(&point).unwrap();
+        let mounted = self.run(&["mount", image, point.to_str().unwrap()]);
+        if mounted.code != 0 {
+            return Err(format!("mount: skiff ended with {}: {}", mounted.code, mounted.stderr));
+        }
+        let tree = Tree::read(&point);
+        unmount(&point, UnmountFlags::DETACH).unwrap();
+        Ok(tree)
     }
 
     /// Starts it; [`Running::finish`] waits.
