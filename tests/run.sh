@@ -21,6 +21,7 @@ part unit 420 make --no-print-directory unit
 part images 420 tests/images/build.sh
 part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
+part hostile 30 cargo test --release --locked -p skiff-tests --test hostile
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources
 part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input

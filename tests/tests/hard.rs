@@ -2,7 +2,6 @@
 //! as an update from every other version of it, with containerd and with `--root`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use skiff_tests::compare::Tree;
 use skiff_tests::hard::{Repository, repositories};
 use skiff_tests::harness::{Accelerator, Containerd, Outcome, Registry, Sandbox, Skiff, Stock};
 use std::collections::BTreeMap;
