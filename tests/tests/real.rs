@@ -99,7 +99,8 @@ fn pulled_updated_and_run(pair: &Pair) {
     std::fs::remove_dir_all(&root).unwrap();
 
     // The same as a delta.
-    let skiff = Skiff::root(&sandbox, &sandbox.directory("root"));
+    let root = sandbox.directory("root");
+    let skiff = Skiff::root(&sandbox, &root);
     skiff.pull(&[&old], &accelerator.url()).ok("old, root");
     skiff.pull(&[&new], &accelerator.url()).ok("update, root");
     assert_eq!(stock_new.report(&skiff.tree(&new).unwrap()), None, "root, updated");
