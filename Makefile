@@ -2,7 +2,9 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build images lint unit test demo
+.PHONY: help build images lint deny unit test demo
+
+DENY := target/tools/bin/cargo-deny
 
 help: ## say what each target does
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -17,6 +19,12 @@ images: ## build the image pairs of the tests (as root; a pair that is built alr
 lint: ## rustfmt and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+deny: $(DENY) ## licences, bans and sources of all dependencies
+	$(DENY) --locked check bans licenses sources
+
+$(DENY):
+	cargo install cargo-deny --version 0.20.2 --locked --quiet --root target/tools
 
 unit: ## the tests of the parts
 	cargo test --release --locked

@@ -17,6 +17,7 @@ summary=
 part install 120 tests/install.sh
 part build 600 make --no-print-directory build
 part lint 420 make --no-print-directory lint
+part deny 420 make --no-print-directory deny
 part unit 420 make --no-print-directory unit
 part images 420 tests/images/build.sh
 part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
