@@ -205,6 +205,28 @@ fn a_full_disk_and_a_read_only_one() {
 }
 
 #[test]
+fn the_disk_of_containerd_is_full() {
+    let ground = Ground::new();
+    let point = ground.sandbox.directory("small");
+    run("mount", &["-t", "tmpfs", "-o", "size=16m", "tmpfs", point.to_str().unwrap()]);
+    let device = Containerd::at(&point, None);
+    let skiff = Skiff::containerd(&ground.sandbox, &device.socket());
+    let filler = point.join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    // Writes until nothing fits, then leaves less room than the image takes.
+    while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    file.set_len(file.metadata().unwrap().len() - 1024 * 1024).unwrap();
+    drop(file);
+    let outcome = skiff.pull(&[&ground.wanted], &ground.accelerator.url());
+    failed_well("containerd's disk is full", &outcome, &[DISK]);
+    skiff.run(&["gc"]).ok("gc");
+    assert_eq!(leftovers(&skiff.run(&["status", "--json"]).ok("status")), 0);
+    assert!(device.images().is_empty() && device.committed().is_empty());
+    std::fs::remove_file(&filler).unwrap();
+    skiff.pull(&[&ground.wanted], &ground.accelerator.url()).ok("with room again");
+}
+
+#[test]
 fn containerd_is_away() {
     let mut ground = Ground::new();
     ground.device.pause();
