@@ -145,6 +145,20 @@ fn content_len(node: &crate::tree::Node) -> u64 {
     }
 }
 
+/// Bytes of the checksum behind a cached pack.
+const SEAL: usize = 4;
+
+/// A pack as it lies in the cache: with its CRC-32 behind it, since disks are not to be trusted.
+fn sealed(pack: &[u8]) -> Vec<u8> {
+    [pack, &crc32fast::hash(pack).to_le_bytes()].concat()
+}
+
+/// The pack in a cached file, if it is what was written.
+fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
+    let (pack, seal) = bytes.split_last_chunk::<SEAL>()?;
+    (crc32fast::hash(pack).to_le_bytes() == *seal).then_some(pack)
+}
+
 /// The uncompressed layers of some images.
 #[derive(Debug)]
 pub struct Layers(Vec<Vec<File>>);
@@ -236,27 +250,54 @@ impl Library for Images {
         let packs = Arc::clone(&self.packs);
         let work = move || {
             let name = key.hex().to_string();
+            let failed = |error: std::io::Error| PackError::Cache(error.into());
             if let Some(mut file) = packs.get(&name) {
                 let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).map_err(|error| PackError::Cache(error.into()))?;
-                return Ok(bytes.into());
+                file.read_to_end(&mut bytes).map_err(failed)?;
+                // A damaged pack is made again.
+                if let Some(pack) = unsealed(&bytes) {
+                    return Ok(pack.into());
+                }
             }
-            let bytes = make()?;
+            let pack = make()?;
             let temporary = packs.temporary();
-            let kept = std::fs::write(&temporary, &bytes);
-            let kept = kept.and_then(|()| packs.take_in(&temporary, &name).map(|_| ()));
-            kept.map_err(|error| PackError::Cache(error.into()))?;
-            Ok(bytes.into())
+            std::fs::write(&temporary, sealed(&pack)).map_err(failed)?;
+            packs.take_in(&temporary, &name).map_err(failed)?;
+            Ok(pack.into())
         };
         tokio::task::spawn_blocking(work).await.map_err(PackError::Encoder)?
     }
 
     fn pack_len(&self, key: Digest) -> Option<u64> {
-        self.packs.file_len(&key.hex().to_string())
+        self.packs.file_len(&key.hex().to_string())?.checked_sub(SEAL as u64)
     }
 
     async fn keep_plan(&self, id: Digest, inputs: Vec<u8>) -> Result<(), Refusal> {
         let kept = self.ingest.store().put_plan(id, inputs).await;
         kept.map_err(|error| Refusal::internal(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_pack_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let registry = format!("oci:{}", directory.path().display());
+        let images = Images::open(&registry, directory.path(), 1 << 20).await.unwrap();
+        let key = Digest([1; 32]);
+        assert_eq!(images.pack_len(key), None);
+        let made = |bytes: &'static [u8]| move || Ok(bytes.to_vec());
+        assert_eq!(*images.pack(key, made(b"pack")).await.unwrap(), *b"pack");
+        assert_eq!(*images.pack(key, made(b"never")).await.unwrap(), *b"pack");
+        assert_eq!(images.pack_len(key), Some(4));
+        let file = directory.path().join("cache/packs").join(key.hex().to_string());
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[2] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert_eq!(*images.pack(key, made(b"again")).await.unwrap(), *b"again");
+        assert_eq!(images.pack_len(key), Some(5));
     }
 }
