@@ -4,7 +4,6 @@ use crate::apply::ApplyError;
 use crate::cli::UsageError;
 use crate::http::HttpError;
 use crate::pull::PullError;
-use crate::spool::SpoolError;
 use crate::state::StateError;
 use crate::target::TargetError;
 use rustix::io::Errno;
@@ -100,13 +99,7 @@ fn disk_trouble(failed: &Failed) -> Option<&'static str> {
             Some(error) => error.raw_os_error(),
             None => error.downcast_ref::<Errno>().map(|errno| errno.raw_os_error()),
         };
-        // A transparent error is its own source's source: look into it by type.
-        let inner = match error.downcast_ref::<PullError>() {
-            Some(PullError::Apply(ApplyError::Path { source, .. })) => Some(source.raw_os_error()),
-            Some(PullError::Spool(SpoolError::Io { source, .. })) => source.raw_os_error(),
-            _ => None,
-        };
-        match errno.or(inner).map(Errno::from_raw_os_error) {
+        match errno.map(Errno::from_raw_os_error) {
             Some(Errno::NOSPC | Errno::DQUOT) => {
                 return Some("; free some space (skiff rm, skiff gc) and run it again");
             }

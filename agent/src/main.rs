@@ -94,9 +94,9 @@ async fn run(options: &Options) -> Result<(), Failed> {
         Command::Status => status(options, &state).await?,
         Command::Collect => {
             let _lock = state.lock()?;
-            let snapshots = open_target(options).await?.collect().await?;
+            let leftovers = open_target(options).await?.collect().await?;
             let pulls = state.remove_leftovers()?;
-            say_collected(options, snapshots, pulls);
+            say_collected(options, leftovers, pulls);
         }
     }
     Ok(())
@@ -117,7 +117,7 @@ async fn open_target(options: &Options) -> Result<Target, Failed> {
 #[serde(tag = "leftover", rename_all = "snake_case")]
 enum Leftover {
     Pull { id: String, images: Vec<String>, bytes: u64 },
-    Snapshot { key: String },
+    Target { name: String },
 }
 
 async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
@@ -125,8 +125,8 @@ async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
     for pull in state.leftovers()? {
         found.push(Leftover::Pull { id: pull.id, images: pull.images, bytes: pull.bytes });
     }
-    for key in open_target(options).await?.leftovers().await? {
-        found.push(Leftover::Snapshot { key });
+    for name in open_target(options).await?.leftovers().await? {
+        found.push(Leftover::Target { name });
     }
     for leftover in &found {
         if options.json {
@@ -139,7 +139,9 @@ async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
                 images.join(" "),
                 report::size(*bytes)
             ),
-            Leftover::Snapshot { key } => println!("snapshot {key} is not committed"),
+            Leftover::Target { name } => {
+                println!("{name} is left of a pull that is running or did not end")
+            }
         }
     }
     if found.is_empty() && !options.json {
@@ -148,10 +150,10 @@ async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
     Ok(())
 }
 
-fn say_collected(options: &Options, snapshots: usize, pulls: usize) {
+fn say_collected(options: &Options, leftovers: usize, pulls: usize) {
     if options.json {
-        json_line(&serde_json::json!({ "removed_snapshots": snapshots, "removed_pulls": pulls }));
+        json_line(&serde_json::json!({ "removed_leftovers": leftovers, "removed_pulls": pulls }));
     } else {
-        println!("removed {snapshots} snapshots and the scratch files of {pulls} pulls");
+        println!("removed {leftovers} leftovers and the scratch files of {pulls} pulls");
     }
 }

@@ -6,6 +6,7 @@
 //! that have it. A content whose bytes arrived in another order is hashed from the disk.
 
 use super::entry::create_file;
+use super::hash::{PIECE, hash_file};
 use super::local::copy_bytes;
 use super::metadata;
 use super::{ApplyError, Beneath, printable};
@@ -167,28 +168,14 @@ impl Current {
         }
         let found = match self.hash.take() {
             Some(hash) => Digest(hash.finalize().into()),
-            None => hash_file(&self.file, &self.path)?,
+            None => hash_file(&self.file, &mut vec![0; PIECE])
+                .map_err(|e| ApplyError::path("read back", &self.path, e))?,
         };
         if found != self.row.sha256 {
             let path = printable(&self.path);
             return Err(ApplyError::WrongContent { path, digest: self.row.sha256 });
         }
         complete(tables, self.number, self.row, &self.file)
-    }
-}
-
-fn hash_file(file: &OwnedFd, path: &[u8]) -> Result<Digest, ApplyError> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 32 * 1024];
-    let mut at = 0;
-    loop {
-        let read = rustix::io::pread(file, &mut *buffer, at)
-            .map_err(|e| ApplyError::path("read back", path, e))?;
-        if read == 0 {
-            return Ok(Digest(hash.finalize().into()));
-        }
-        hash.update(&buffer[..read]);
-        at += read as u64;
     }
 }
 

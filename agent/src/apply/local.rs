@@ -5,14 +5,12 @@
 
 use super::content::{Tables, complete};
 use super::entry::create_file;
+use super::hash::{PIECE, hash_file};
 use super::{ApplyError, Beneath};
 use crate::spool::{ContentRow, Origin, State};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags, copy_file_range, fstat, ioctl_ficlone};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
-
-const PIECE: usize = 64 * 1024;
 
 /// Makes every file whose content is held. `held` has, for each image of the request, its
 /// overlay layers, top first. Sources that are missing or changed are marked as damaged in the
@@ -20,6 +18,7 @@ const PIECE: usize = 64 * 1024;
 pub fn copy_held(tables: &mut Tables<'_>, held: &[Vec<Beneath>]) -> Result<u32, ApplyError> {
     let mut damaged = 0;
     let mut path = Vec::new();
+    let mut buffer = vec![0; PIECE];
     for number in 0..tables.contents.count() {
         let Some(row) = tables.contents.get(number)? else { break };
         let Origin::Held { image, path: place } = row.origin else { continue };
@@ -35,7 +34,7 @@ pub fn copy_held(tables: &mut Tables<'_>, held: &[Vec<Beneath>]) -> Result<u32, 
         }
         skiff_protocol::path::check(&path)
             .map_err(|_| ApplyError::refused(&path, "a source's path is not allowed"))?;
-        if !copy_one(tables, number, row, layers, &path)? {
+        if !copy_one(tables, number, row, layers, &path, &mut buffer)? {
             damaged += 1;
             tables.contents.put(number, &ContentRow { state: State::Damaged, ..row })?;
         }
@@ -51,6 +50,7 @@ fn copy_one(
     row: ContentRow,
     layers: &[Beneath],
     path: &[u8],
+    buffer: &mut [u8],
 ) -> Result<bool, ApplyError> {
     for layer in layers {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -59,7 +59,7 @@ fn copy_one(
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
                 && u64::try_from(stat.st_size) == Ok(row.size)
         });
-        if right && copy_checked(tables, number, row, &from)? {
+        if right && copy_checked(tables, number, row, &from, buffer)? {
             return Ok(true);
         }
     }
@@ -72,6 +72,7 @@ fn copy_checked(
     number: u32,
     row: ContentRow,
     from: &OwnedFd,
+    buffer: &mut [u8],
 ) -> Result<bool, ApplyError> {
     let first = row.first.ok_or(ApplyError::Contradiction("a content belongs to no file"))?;
     let stored = tables.entries.get(first)?;
@@ -88,7 +89,7 @@ fn copy_checked(
         Err(Errno::IO) => {}
         Err(e) => return Err(ApplyError::path("copy to", target, e)),
     }
-    if copied.is_ok() && hashes_to(&to, row.size, row.sha256.0)? {
+    if copied.is_ok() && hash_file(&to, buffer).is_ok_and(|found| found == row.sha256) {
         complete(tables, number, row, &to)?;
         return Ok(true);
     }
@@ -97,22 +98,6 @@ fn copy_checked(
     rustix::fs::unlinkat(parent, name, rustix::fs::AtFlags::empty())
         .map_err(|e| ApplyError::path("remove", target, e))?;
     Ok(false)
-}
-
-fn hashes_to(file: &OwnedFd, size: u64, sha256: [u8; 32]) -> Result<bool, ApplyError> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; PIECE];
-    let mut at = 0;
-    while at < size {
-        match rustix::io::pread(file, &mut *buffer, at) {
-            Ok(0) | Err(_) => return Ok(false),
-            Ok(read) => {
-                hash.update(&buffer[..read]);
-                at += read as u64;
-            }
-        }
-    }
-    Ok(<[u8; 32]>::from(hash.finalize()) == sha256)
 }
 
 /// Copies `size` bytes from the start of one file to the start of another: shares the blocks

@@ -5,6 +5,7 @@
 //! content ──▶ content   writes a file as its bytes arrive, checks SHA-256, copies to its twins
 //!             local     the same from a file of a held image
 //! end     ──▶ finish    hard links, then the times of directories
+//!             hash      a file's digest, read back
 //!             beneath   no path from the network leads out of the layer's directory
 //!             metadata  owner, attributes, mode, times, in the order that loses none of them
 //! ```
@@ -16,6 +17,7 @@ mod beneath;
 mod content;
 mod entry;
 mod finish;
+mod hash;
 mod local;
 mod metadata;
 

@@ -2,40 +2,36 @@
 
 use super::grpc::{Client, GrpcError};
 use super::messages::{
-    COMMIT, ContentInfo, Empty, FieldMask, ReadContentRequest, ReadContentResponse,
-    UpdateContentRequest, WRITE, WriteContentRequest, WriteContentResponse,
+    COMMIT, ContentDigest, ContentInfo, ContentInfoResponse, Empty, FieldMask, ReadContentRequest,
+    ReadContentResponse, UpdateContentRequest, WRITE, WriteContentRequest, WriteContentResponse,
 };
-use skiff_protocol::limits::MAX_BLOB;
+use bytes::{Buf, Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 
 const PIECE: usize = 32 * 1024;
+/// Labels by which an index refers to a manifest, with a number behind.
+const MANIFEST_LABEL: &str = "containerd.io/gc.ref.content.m.";
 
 impl Client {
-    /// Reads a small blob (index, manifest or config); `None` if it is not there.
-    pub async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, GrpcError> {
-        let ask = ReadContentRequest { digest: digest.to_owned() };
-        let call = "/containerd.services.content.v1.Content/Read";
-        let mut bytes = Vec::new();
-        let read = self
-            .streaming(call, std::iter::once(Ok(ask)), |piece: ReadContentResponse| {
-                if (bytes.len() + piece.data.len()) as u64 > MAX_BLOB {
-                    return Err(GrpcError::Status {
-                        call,
-                        code: super::Code::Other(0),
-                        message: format!("{digest} is above 4 MiB"),
-                    });
-                }
-                bytes.extend_from_slice(&piece.data);
-                Ok(())
-            })
-            .await;
-        match read {
-            Ok(()) => Ok(Some(bytes)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// A reader of a blob, for parsers that read as they go. Nothing is asked before the first read.
+    pub fn blob(&self, digest: String) -> BlobReader<'_> {
+        BlobReader { client: self, digest, offset: 0, piece: Bytes::new() }
+    }
+
+    /// The label by which an index refers to this manifest: one that does so already, or the first
+    /// free one. (A stock pull takes `m.0` whatever it says; another platform's manifest, pulled by
+    /// somebody else, would lose its reference.)
+    pub async fn manifest_label(&self, index: &str, manifest: &str) -> Result<String, GrpcError> {
+        let ask = ContentDigest { digest: index.to_owned() };
+        let call = "/containerd.services.content.v1.Content/Info";
+        let labels = match self.unary::<_, ContentInfoResponse>(call, &ask).await {
+            Ok(answer) => answer.info.unwrap_or_default().labels,
+            Err(error) if error.is_not_found() => BTreeMap::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(choose_label(&labels, manifest))
     }
 
     /// Writes a blob from a file, with labels; adds the labels if the blob is there already.
@@ -67,6 +63,61 @@ impl Client {
             update_mask: Some(FieldMask { paths }),
         };
         self.unary("/containerd.services.content.v1.Content/Update", &ask).await.map(|Empty {}| ())
+    }
+}
+
+/// Reads a blob in pieces of 32 KiB, so that its length costs no memory. Each read waits for its
+/// piece, within the agent's one task.
+#[derive(Debug)]
+pub struct BlobReader<'a> {
+    client: &'a Client,
+    digest: String,
+    offset: i64,
+    piece: Bytes,
+}
+
+impl BlobReader<'_> {
+    /// The next piece; empty at the blob's end.
+    async fn ask(&self) -> Result<Bytes, GrpcError> {
+        let size = i64::try_from(PIECE).unwrap_or(i64::MAX);
+        let ask = ReadContentRequest { digest: self.digest.clone(), offset: self.offset, size };
+        let call = "/containerd.services.content.v1.Content/Read";
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let keep = |answer: ReadContentResponse| {
+            piece.extend_from_slice(&answer.data);
+            Ok(())
+        };
+        self.client.streaming(call, std::iter::once(Ok(ask)), keep).await?;
+        Ok(piece.freeze())
+    }
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            self.piece = smol::block_on(self.ask()).map_err(io::Error::other)?;
+            self.offset += i64::try_from(self.piece.len()).unwrap_or(i64::MAX);
+        }
+        let len = self.piece.len().min(into.len());
+        self.piece.copy_to_slice(&mut into[..len]);
+        Ok(len)
+    }
+}
+
+fn choose_label(labels: &BTreeMap<String, String>, manifest: &str) -> String {
+    let mut same = labels
+        .iter()
+        .filter(|(key, value)| key.starts_with(MANIFEST_LABEL) && value.as_str() == manifest);
+    if let Some((key, _)) = same.next() {
+        return key.clone();
+    }
+    let mut number = 0;
+    loop {
+        let label = format!("{MANIFEST_LABEL}{number}");
+        if !labels.contains_key(&label) {
+            return label;
+        }
+        number += 1;
     }
 }
 
@@ -105,5 +156,22 @@ impl Iterator for Pieces<'_> {
             data: data.into(),
             labels: if self.done { std::mem::take(&mut self.labels) } else { BTreeMap::new() },
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifest_labels_do_not_displace_others() {
+        let label = |n: u32| format!("{MANIFEST_LABEL}{n}");
+        let mut labels = BTreeMap::new();
+        assert_eq!(choose_label(&labels, "sha256:a"), label(0));
+        labels.insert(label(0), "sha256:b".to_owned());
+        labels.insert("containerd.io/gc.ref.content.config".to_owned(), "sha256:a".to_owned());
+        assert_eq!(choose_label(&labels, "sha256:a"), label(1));
+        labels.insert(label(2), "sha256:a".to_owned());
+        assert_eq!(choose_label(&labels, "sha256:a"), label(2));
     }
 }

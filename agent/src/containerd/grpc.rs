@@ -19,8 +19,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-/// Longest message that is taken. containerd reads blobs in pieces of 1 MiB, and a list of images
-/// is one message.
+/// Longest message that is taken: a list of images is one message.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// HTTP/2 flow-control window: what can be under way unread.
 const WINDOW: u32 = 64 * 1024;

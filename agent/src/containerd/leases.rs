@@ -1,7 +1,9 @@
 //! Leases (`containerd.services.leases.v1`): what is made under one is not collected.
 
 use super::grpc::{Client, GrpcError};
-use super::messages::{DeleteRequest, Empty, Filters, Lease, ListLeasesResponse};
+use super::messages::{
+    AddResourceRequest, DeleteRequest, Empty, Filters, Lease, ListLeasesResponse, Resource,
+};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +24,21 @@ impl Client {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Lets a lease keep a snapshot that is there already. (A commit that finds its name taken
+    /// leases nothing: its transaction is rolled back.)
+    pub async fn lease_snapshot(
+        &self,
+        lease: &str,
+        snapshotter: &str,
+        name: &str,
+    ) -> Result<(), GrpcError> {
+        let kind = format!("snapshots/{snapshotter}");
+        let resource = Some(Resource { id: name.to_owned(), kind });
+        let ask = AddResourceRequest { lease: lease.to_owned(), resource };
+        let call = "/containerd.services.leases.v1.Leases/AddResource";
+        self.unary(call, &ask).await.map(|Empty {}| ())
     }
 
     /// The leases whose ID begins like this.

@@ -82,6 +82,18 @@ pub struct ContentInfo {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub struct ContentDigest {
+    #[prost(string, tag = "1")]
+    pub digest: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ContentInfoResponse {
+    #[prost(message, optional, tag = "1")]
+    pub info: Option<ContentInfo>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub struct UpdateContentRequest {
     #[prost(message, optional, tag = "1")]
     pub info: Option<ContentInfo>,
@@ -93,6 +105,10 @@ pub struct UpdateContentRequest {
 pub struct ReadContentRequest {
     #[prost(string, tag = "1")]
     pub digest: String,
+    #[prost(int64, tag = "2")]
+    pub offset: i64,
+    #[prost(int64, tag = "3")]
+    pub size: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -216,4 +232,21 @@ pub struct Lease {
 pub struct ListLeasesResponse {
     #[prost(message, repeated, tag = "1")]
     pub leases: Vec<Lease>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Resource {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// `snapshots/` and the snapshotter's name.
+    #[prost(string, tag = "2")]
+    pub kind: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct AddResourceRequest {
+    #[prost(string, tag = "1")]
+    pub lease: String,
+    #[prost(message, optional, tag = "2")]
+    pub resource: Option<Resource>,
 }

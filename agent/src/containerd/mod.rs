@@ -16,6 +16,6 @@ mod messages;
 pub mod metadata;
 mod snapshots;
 
-pub use grpc::{Client, Code, GrpcError};
+pub use grpc::{Client, GrpcError};
 pub use images::ImageTarget;
 pub use snapshots::Kind;

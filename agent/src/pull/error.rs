@@ -1,6 +1,5 @@
 //! Everything that can stop a pull.
 
-use super::LocalPath;
 use crate::apply::ApplyError;
 use crate::http::HttpError;
 use crate::inflate::Corrupt;
@@ -10,6 +9,7 @@ use crate::target::TargetError;
 use rustix::io::Errno;
 use skiff_protocol::response::FailureCode;
 use skiff_protocol::{Digest, Error as WireError};
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// A pull that came to nothing.
@@ -83,7 +83,7 @@ pub enum PullError {
     #[error("cannot use the snapshot directory {}", path.display())]
     Directory {
         /// Which one.
-        path: LocalPath,
+        path: PathBuf,
         /// Why.
         source: Errno,
     },

@@ -33,9 +33,8 @@ use deployment::Deployment;
 use request::Ask;
 use skiff_protocol::frame::{self, FrameError, Kind};
 use skiff_protocol::request::{Part, Purpose};
-use skiff_protocol::response::{self, Complete, Failure, Notice, Plan, Progress};
+use skiff_protocol::response::{self, Failure, Notice, Plan, Progress};
 use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE, Version};
-use std::path::PathBuf;
 use std::time::Instant;
 
 /// What to pull, and from where.
@@ -201,17 +200,17 @@ impl Answer {
 
     /// The next frame. A failure that the accelerator reports is an error.
     pub async fn frame(&mut self) -> Result<frame::Frame<'_>, PullError> {
-        let url = self.body.url().to_owned();
         let frame = match frame::read(&mut self.body, &mut self.buffer).await {
             Ok(frame) => frame,
             Err(FrameError::Io(source)) => {
-                return Err(PullError::Link { url, source: source.0 });
+                return Err(PullError::Link { url: self.body.url().to_owned(), source: source.0 });
             }
-            Err(FrameError::Protocol(source)) => return Err(PullError::Stream { url, source }),
+            Err(FrameError::Protocol(source)) => {
+                return Err(PullError::Stream { url: self.body.url().to_owned(), source });
+            }
         };
         if frame.kind == Kind::Failure {
-            let Failure { code, message } = response::decode(frame.payload)
-                .map_err(|source| PullError::Stream { url, source })?;
+            let Failure { code, message } = decode(frame.payload)?;
             return Err(PullError::Refused { code, message: message.escape_debug().to_string() });
         }
         Ok(frame)
@@ -254,11 +253,3 @@ impl Answer {
 fn decode<'a, M: serde::Deserialize<'a>>(payload: &'a [u8]) -> Result<M, PullError> {
     response::decode(payload).map_err(|_| PullError::Unexpected("a message that does not decode"))
 }
-
-/// Decodes the last frame of an answer.
-fn decode_complete(payload: &[u8]) -> Result<Complete, PullError> {
-    decode(payload)
-}
-
-/// A path of this device, for messages.
-type LocalPath = PathBuf;

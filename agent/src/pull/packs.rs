@@ -1,7 +1,7 @@
 //! Takes packs: inflates them as they arrive, straight into files.
 
 use super::deployment::Deployment;
-use super::{Answer, PullError, decode, decode_complete};
+use super::{Answer, PullError, decode};
 use crate::apply::ContentWriter;
 use crate::inflate::Inflater;
 use crate::report::Report;
@@ -39,7 +39,7 @@ pub async fn take_packs(
             }
             Kind::Complete => {
                 writer.suspend(&deployment.tables())?;
-                return decode_complete(frame.payload);
+                return decode(frame.payload);
             }
             _ => return Err(PullError::Unexpected("a frame that has no place among packs")),
         }

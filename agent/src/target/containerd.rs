@@ -8,13 +8,14 @@
 //!
 //! During a pull all is under a lease, `skiff-PULL`, which expires by itself after a day.
 
-use super::calls;
 use super::{BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, TargetError};
-use crate::containerd::{Client, ImageTarget, Kind, metadata};
+use crate::containerd::metadata::{self, MetadataError};
+use crate::containerd::{Client, GrpcError, ImageTarget, Kind};
 use crate::platform;
 use skiff_protocol::Digest;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,9 +47,11 @@ impl ContainerdTarget {
     pub(super) async fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
         let mut held: Vec<HeldImage> = Vec::new();
         for image in self.client.images().await? {
-            // The CRI plugin has up to three names for one image. One is enough.
+            // The CRI plugin has up to three names for one image. One is enough, but not the one
+            // that is the config's digest: it names no repository.
             let target = Digest::parse(&image.digest);
-            if held.iter().any(|known| Some(Digest(known.target_digest)) == target) {
+            let nameless = image.name.starts_with("sha256:");
+            if nameless || held.iter().any(|known| Some(Digest(known.target_digest)) == target) {
                 continue;
             }
             if held.len() == limit {
@@ -65,7 +68,7 @@ impl ContainerdTarget {
         let Some(target) = Digest::parse(&image.digest) else { return Ok(None) };
         let mut found = None;
         if is_index(&image.media_type) {
-            for manifest in self.candidates(&target).await? {
+            for manifest in self.candidates(&target)? {
                 found = self.follow(manifest).await?;
                 if found.is_some() {
                     break;
@@ -84,20 +87,17 @@ impl ContainerdTarget {
     }
 
     /// Manifests of an index: first those for this device's processor, then the others.
-    async fn candidates(&self, index: &Digest) -> Result<Vec<Digest>, TargetError> {
-        let Some(index) = self.client.blob(&index.to_string()).await? else {
-            return Ok(Vec::new());
-        };
+    fn candidates(&self, index: &Digest) -> Result<Vec<Digest>, TargetError> {
         let (mut ours, mut others) = (Vec::new(), Vec::new());
         let device = platform::of_this_device();
-        let read = metadata::each_in_index(&index[..], |entry| {
+        let read = metadata::each_in_index(self.client.blob(index.to_string()), |entry| {
             let fits = entry.platform.architecture == device.architecture;
             let list = if fits { &mut ours } else { &mut others };
             if list.len() < MAX_CANDIDATES {
                 list.extend(Digest::parse(&entry.digest));
             }
         });
-        if read.is_err() {
+        if understood(read)?.is_none() {
             return Ok(Vec::new());
         }
         ours.append(&mut others);
@@ -105,13 +105,10 @@ impl ContainerdTarget {
     }
 
     async fn follow(&self, manifest: Digest) -> Result<Option<Found>, TargetError> {
-        let Some(blob) = self.client.blob(&manifest.to_string()).await? else { return Ok(None) };
-        let Ok(summary) = metadata::read_manifest(&blob[..]) else { return Ok(None) };
-        drop(blob);
-        let Some(blob) = self.client.blob(&summary.config.to_string()).await? else {
-            return Ok(None);
-        };
-        let Ok(config) = metadata::read_config(&blob[..]) else { return Ok(None) };
+        let summary = metadata::read_manifest(self.client.blob(manifest.to_string()));
+        let Some(summary) = understood(summary)? else { return Ok(None) };
+        let config = metadata::read_config(self.client.blob(summary.config.to_string()));
+        let Some(config) = understood(config)? else { return Ok(None) };
         let chain_id = config.chain_id;
         let depth = self.depth(chain_id.to_string()).await?;
         Ok(depth.map(|depth| Found { manifest, chain_id, depth }))
@@ -181,7 +178,7 @@ impl ContainerdTarget {
     /// Lets the lease keep a snapshot that somebody else made.
     async fn keep(&self, name: &str) -> Result<(), TargetError> {
         if let Some(lease) = &self.lease {
-            calls::lease_snapshot(&self.client, lease, &self.snapshotter, name).await?;
+            self.client.lease_snapshot(lease, &self.snapshotter, name).await?;
         }
         Ok(())
     }
@@ -243,7 +240,7 @@ impl ContainerdTarget {
         let (label, refers_to) = match labels {
             BlobLabels::Index { manifest } => {
                 let manifest = Digest(manifest).to_string();
-                (calls::manifest_label(&self.client, &digest, &manifest).await?, manifest)
+                (self.client.manifest_label(&digest, &manifest).await?, manifest)
             }
             BlobLabels::Manifest { config } => {
                 ("containerd.io/gc.ref.content.config".to_owned(), Digest(config).to_string())
@@ -305,6 +302,19 @@ struct Found {
     manifest: Digest,
     chain_id: Digest,
     depth: u16,
+}
+
+/// What a document says; nothing if it is not there or not understood. If containerd does not
+/// answer, that is an error.
+fn understood<T>(read: Result<T, MetadataError>) -> Result<Option<T>, TargetError> {
+    match read {
+        Ok(said) => Ok(Some(said)),
+        Err(MetadataError::Digest) => Ok(None),
+        Err(MetadataError::Json(error)) => match io::Error::from(error).downcast::<GrpcError>() {
+            Ok(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(None),
+        },
+    }
 }
 
 fn is_index(media_type: &str) -> bool {

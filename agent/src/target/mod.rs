@@ -7,12 +7,10 @@
 //! | module | what it does |
 //! |---|---|
 //! | `containerd` | containerd's snapshotter, content store and image records |
-//! | `calls` | the calls to containerd that only a target needs |
 //! | `root` | the same in a directory (`root/mod.rs` describes its layout) |
 //! | `mounting` | the tree of an image, read-only, on a directory |
 //! | `error` | errors of both |
 
-mod calls;
 mod containerd;
 mod error;
 mod mounting;
