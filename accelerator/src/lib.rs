@@ -3,21 +3,28 @@
 //! Data flows one way through the modules:
 //!
 //! ```text
-//! registry ──blob──▶ layer ──applied layer──▶ tree ──▶ store (SQLite)
-//!                                              │
-//!              request ──▶ plan (delta, contents, packs) ──▶ serve ──frames──▶ device
-//!                                              ▲
-//!                                  cache (layer bytes, encoded packs)
+//! registry ──blob──▶ layer ──applied layers──▶ tree     all of it driven by ingest
+//!                      │ tar                     │
+//!                      ▼                         ▼
+//!                    cache                 store (SQLite)
+//!                      │                         │
+//! request ──▶ serve ──▶ plan (delta, contents) ──▶ packs ──frames──▶ device
 //! ```
+//!
+//! `library` is what `serve` stands on: ingest, store and caches put together. `reference` reads
+//! images' names; `single_flight`, `meter` and `causes` are small things that several modules need.
 
 pub mod cache;
+pub mod causes;
 pub mod ingest;
 pub mod layer;
 pub mod library;
+pub mod meter;
 pub mod packs;
 pub mod plan;
 pub mod reference;
 pub mod registry;
 pub mod serve;
+pub mod single_flight;
 pub mod store;
 pub mod tree;

@@ -2,34 +2,34 @@
 
 use crate::cache::Cache;
 use crate::ingest::{Image, Ingest, IngestError, LayerRef};
+use crate::meter::Meter;
 use crate::packs::cut::{PackError, ReadContent};
 use crate::plan::Blob;
 use crate::reference::{Reference, ReferenceError};
 use crate::registry::platform::Platform;
 use crate::registry::{Registry, RegistryError};
 use crate::serve::library::{Known, Library};
-use crate::serve::progress::Meter;
 use crate::serve::refusal::Refusal;
+use crate::single_flight::SingleFlight;
 use crate::store::{Store, StoreError};
 use crate::tree::Content;
 use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
 use skiff_protocol::request;
 use skiff_protocol::response::FailureCode;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Mutex as AsyncMutex;
+use std::sync::Arc;
 
 /// Images of one registry, with everything that is kept of them.
 #[derive(Debug)]
 pub struct Images {
-    ingest: Ingest,
+    ingest: Arc<Ingest>,
     packs: Arc<Cache>,
-    under_way: Mutex<HashMap<Digest, Arc<AsyncMutex<()>>>>,
+    making: SingleFlight,
 }
 
 /// Why the library can't be opened.
@@ -59,8 +59,8 @@ impl Images {
         let layers = Cache::open(data.join("cache/layers"), cache_bytes).map_err(failed)?;
         let packs = Cache::open(data.join("cache/packs"), cache_bytes).map_err(failed)?;
         let store = Store::open(data).await.map_err(OpenError::Store)?;
-        let ingest = Ingest::new(registry, store, layers);
-        Ok(Self { ingest, packs: Arc::new(packs), under_way: Mutex::default() })
+        let ingest = Arc::new(Ingest::new(registry, store, layers));
+        Ok(Self { ingest, packs: Arc::new(packs), making: SingleFlight::default() })
     }
 
     /// Ingests an image.
@@ -72,12 +72,6 @@ impl Images {
     ) -> Result<Image, Refusal> {
         let reference = Reference::parse(reference).map_err(|error| bad_reference(&error))?;
         self.ingest.image(&reference, platform, meter).await.map_err(|error| refused(&error))
-    }
-
-    fn lock_of(&self, key: Digest) -> Arc<AsyncMutex<()>> {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.retain(|_, lock| Arc::strong_count(lock) > 1);
-        Arc::clone(under_way.entry(key).or_default())
     }
 }
 
@@ -113,7 +107,7 @@ fn platform_of(platform: &request::Platform<'_>) -> Platform {
 }
 
 fn known(image: Image) -> Known<Arc<[LayerRef]>> {
-    let contents: u64 = image.tree.nodes.values().map(content_len).sum();
+    let contents = image.tree.content_bytes();
     let encoded: u64 = image.layers.iter().map(|layer| layer.size).sum();
     let blob = |role, blob: crate::ingest::Blob| Blob {
         role,
@@ -138,13 +132,6 @@ fn known(image: Image) -> Known<Arc<[LayerRef]>> {
     }
 }
 
-fn content_len(node: &crate::tree::Node) -> u64 {
-    match &node.kind {
-        crate::tree::FileKind::File(content) => content.size,
-        _ => 0,
-    }
-}
-
 /// Bytes of the checksum behind a cached pack.
 const SEAL: usize = 4;
 
@@ -159,9 +146,9 @@ fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     (crc32fast::hash(pack).to_le_bytes() == *seal).then_some(pack)
 }
 
-/// The uncompressed layers of some images.
+/// Uncompressed layers, by the image's index and the layer's.
 #[derive(Debug)]
-pub struct Layers(Vec<Vec<File>>);
+pub struct Layers(HashMap<(usize, u32), File>);
 
 impl ReadContent for Layers {
     fn read(
@@ -171,9 +158,8 @@ impl ReadContent for Layers {
         offset: u64,
         into: &mut [u8],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let layer = usize::try_from(content.layer)?;
-        let file = self.0.get(image).and_then(|layers| layers.get(layer));
-        let file = file.ok_or("the tree names a layer that the image does not have")?;
+        let file = self.0.get(&(image, content.layer));
+        let file = file.ok_or("the content's layer was not opened")?;
         into.fill(0);
         let end = offset + into.len() as u64;
         for extent in &content.extents {
@@ -227,17 +213,22 @@ impl Library for Images {
         Ok(known(image.map_err(|error| refused(&error))?))
     }
 
-    async fn reader(&self, images: Vec<Self::Image>) -> Result<Self::Reader, Refusal> {
-        let mut opened = Vec::new();
-        for image in images {
-            let mut files = Vec::new();
-            for layer in image.iter() {
-                let file = self.ingest.tar(layer, &Meter::default()).await;
-                files.push(file.map_err(|error| refused(&error))?);
-            }
-            opened.push(files);
+    async fn reader(
+        &self,
+        images: Vec<Self::Image>,
+        needed: BTreeSet<(usize, u32)>,
+    ) -> Result<Self::Reader, Refusal> {
+        let mut files = HashMap::new();
+        for (image, number) in needed {
+            let layers = images.get(image).zip(usize::try_from(number).ok());
+            let layer =
+                layers.and_then(|(layers, number)| layers.get(number)).ok_or_else(|| {
+                    Refusal::new(FailureCode::Internal, "a tree names a layer that its image lacks")
+                })?;
+            let file = self.ingest.tar(layer, &Meter::default()).await;
+            files.insert((image, number), file.map_err(|error| refused(&error))?);
         }
-        Ok(Layers(opened))
+        Ok(Layers(files))
     }
 
     async fn pack(
@@ -245,8 +236,7 @@ impl Library for Images {
         key: Digest,
         make: impl FnOnce() -> Result<Vec<u8>, PackError> + Send + 'static,
     ) -> Result<Arc<[u8]>, PackError> {
-        let lock = self.lock_of(key);
-        let _guard = lock.lock().await;
+        let _turn = self.making.enter(key).await;
         let packs = Arc::clone(&self.packs);
         let work = move || {
             let name = key.hex().to_string();

@@ -4,12 +4,12 @@
 mod cli;
 
 use cli::{Command, Common, HELP};
+use skiff_accelerator::causes::chain;
 use skiff_accelerator::library::{Images, OpenError};
+use skiff_accelerator::meter::Meter;
 use skiff_accelerator::registry::platform::Platform;
 use skiff_accelerator::serve::Service;
-use skiff_accelerator::serve::progress::Meter;
-use skiff_accelerator::serve::refusal::{Refusal, chain};
-use skiff_accelerator::tree::FileKind;
+use skiff_accelerator::serve::refusal::Refusal;
 use skiff_protocol::response::FailureCode;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -101,10 +101,7 @@ async fn ingest(common: Common, platform: &str, images: Vec<String>) -> Result<(
     for reference in images {
         let started = Instant::now();
         let image = library.ingest(&reference, &platform, &Meter::default()).await?;
-        let bytes: u64 = image.tree.nodes.values().fold(0, |sum, node| match &node.kind {
-            FileKind::File(content) => sum + content.size,
-            _ => sum,
-        });
+        let bytes = image.tree.content_bytes();
         say(&format!(
             "{reference} {} {} entries {bytes} bytes {:.1} s\n",
             image.manifest.digest,

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use skiff_accelerator::layer::read_layer;
-use skiff_accelerator::tree::{FileKind, Tree, merge};
+use skiff_accelerator::layer::{merge, read_layer};
+use skiff_accelerator::tree::{FileKind, Tree};
 use std::collections::HashMap;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt as _;

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use sha2::Digest as _;
+#[path = "common/layout.rs"]
+mod layout;
+
+use layout::{MANIFEST, layout, sha256};
 use skiff_accelerator::reference::Reference;
 use skiff_accelerator::registry::http::Http;
 use skiff_accelerator::registry::{Registry, RegistryError};
@@ -17,49 +20,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
-fn sha256(bytes: &[u8]) -> Digest {
-    Digest(sha2::Sha256::digest(bytes).into())
-}
-
-/// Writes a layout with one image, tagged `1`, and gives manifest, config and layer.
-fn layout(dir: &Path) -> [(Digest, Vec<u8>); 3] {
-    let blobs = dir.join("blobs/sha256");
-    fs::create_dir_all(&blobs).unwrap();
-    let put = |bytes: Vec<u8>| {
-        let digest = sha256(&bytes);
-        fs::write(blobs.join(digest.hex().to_string()), &bytes).unwrap();
-        (digest, bytes)
-    };
-    let layer = put((0..300_000_u32).flat_map(u32::to_le_bytes).collect());
-    let config = put(format!(
-        r#"{{"os":"linux","architecture":"amd64","config":{{}},
-        "rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
-        layer.0
-    )
-    .into_bytes());
-    let descriptor = |kind: &str, (digest, bytes): &(Digest, Vec<u8>)| {
-        format!(
-            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"{digest}","size":{}}}"#,
-            bytes.len()
-        )
-    };
-    let manifest = put(format!(
-        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{},"layers":[{}]}}"#,
-        descriptor("config.v1+json", &config),
-        descriptor("layer.v1.tar", &layer)
-    )
-    .into_bytes());
-    fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    let top = format!(
-        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{MANIFEST}","digest":"{}","size":{},
-        "annotations":{{"org.opencontainers.image.ref.name":"1"}}}}]}}"#,
-        manifest.0,
-        manifest.1.len()
-    );
-    fs::write(dir.join("index.json"), top).unwrap();
-    [manifest, config, layer]
+/// Bytes of a layer that is long enough for ranges.
+fn layer() -> Vec<u8> {
+    (0..300_000_u32).flat_map(u32::to_le_bytes).collect()
 }
 
 fn reference(text: &str) -> Reference {
@@ -106,8 +69,8 @@ async fn check(registry: &Registry, [manifest, config, layer]: &[(Digest, Vec<u8
 #[tokio::test]
 async fn layouts_on_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let image = layout(&dir.path().join("images/a/b"));
-    layout(&dir.path().join("outside"));
+    let image = layout(&dir.path().join("images/a/b"), layer());
+    layout(&dir.path().join("outside"), layer());
     let registry = Registry::open(&format!("oci:{}/images", dir.path().display())).unwrap();
     check(&registry, &image).await;
     // A repository's name can't leave the directory, whoever made it.
@@ -175,7 +138,7 @@ fn registry(dir: &Path) -> Server {
 #[tokio::test]
 async fn a_real_registry_with_basic_auth() {
     let dir = tempfile::tempdir().unwrap();
-    let image = layout(&dir.path().join("a/b"));
+    let image = layout(&dir.path().join("a/b"), layer());
     let server = registry(dir.path());
     let port = server.1;
     let pushed = Command::new("skopeo")

@@ -7,10 +7,10 @@ mod common;
 
 use common::{Answer, ask, check, get, post, ranges, request};
 use sha2::Digest as _;
+use skiff_accelerator::meter::Meter;
 use skiff_accelerator::packs::cut::{PackError, ReadContent};
 use skiff_accelerator::plan::Blob;
 use skiff_accelerator::serve::library::{Known, Library};
-use skiff_accelerator::serve::progress::Meter;
 use skiff_accelerator::serve::refusal::Refusal;
 use skiff_accelerator::serve::{PACK_LEVEL, Service};
 use skiff_accelerator::tree::{Content, FileKind, Metadata, Node, Tree};
@@ -19,7 +19,7 @@ use skiff_protocol::record::{Parent, Role};
 use skiff_protocol::request::{Codecs, Held, Part, Platform, Purpose, Want};
 use skiff_protocol::response::{FailureCode, Notice};
 use skiff_protocol::{Digest, MEDIA_TYPE, Version};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -89,16 +89,18 @@ impl Memory {
     }
 }
 
-struct Reader(Arc<HashMap<[u8; 32], Vec<u8>>>);
+/// Contents, and the layers that may be read.
+struct Reader(Arc<HashMap<[u8; 32], Vec<u8>>>, BTreeSet<(usize, u32)>);
 
 impl ReadContent for Reader {
     fn read(
         &self,
-        _: usize,
+        image: usize,
         content: &Content,
         offset: u64,
         into: &mut [u8],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        assert!(self.1.contains(&(image, content.layer)), "a layer that was not asked for");
         let offset = usize::try_from(offset)?;
         into.copy_from_slice(&self.0[&content.sha256][offset..offset + into.len()]);
         Ok(())
@@ -134,8 +136,8 @@ impl Library for Memory {
         Ok(known)
     }
 
-    async fn reader(&self, _: Vec<()>) -> Result<Reader, Refusal> {
-        Ok(Reader(self.contents.clone()))
+    async fn reader(&self, _: Vec<()>, needed: BTreeSet<(usize, u32)>) -> Result<Reader, Refusal> {
+        Ok(Reader(self.contents.clone(), needed))
     }
 
     async fn pack(

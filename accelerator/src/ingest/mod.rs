@@ -15,17 +15,17 @@ mod layer;
 pub use error::IngestError;
 
 use crate::cache::Cache;
+use crate::layer::Stack;
+use crate::meter::Meter;
 use crate::reference::Reference;
 use crate::registry::Registry;
 use crate::registry::manifest::{Config, Document, Manifest};
 use crate::registry::platform::Platform;
-use crate::serve::progress::Meter;
+use crate::single_flight::SingleFlight;
 use crate::store::Store;
-use crate::tree::{Stack, Tree};
+use crate::tree::Tree;
 use skiff_protocol::Digest;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Mutex as AsyncMutex;
 
 /// Decoded trees that are kept in memory.
 const TREES: usize = 8;
@@ -76,8 +76,8 @@ pub struct Image {
 pub struct Ingest {
     registry: Registry,
     store: Store,
-    layers: Cache,
-    under_way: Mutex<HashMap<Digest, Arc<AsyncMutex<()>>>>,
+    layers: Arc<Cache>,
+    under_way: SingleFlight,
     /// The one that was used last stands last.
     trees: Mutex<Vec<Remembered>>,
 }
@@ -85,7 +85,13 @@ pub struct Ingest {
 impl Ingest {
     /// Ingests from this registry into this store and cache of uncompressed layers.
     pub fn new(registry: Registry, store: Store, layers: Cache) -> Self {
-        Self { registry, store, layers, under_way: Mutex::default(), trees: Mutex::default() }
+        Self {
+            registry,
+            store,
+            layers: Arc::new(layers),
+            under_way: SingleFlight::default(),
+            trees: Mutex::default(),
+        }
     }
 
     /// The store.
@@ -95,7 +101,7 @@ impl Ingest {
 
     /// The image that a reference names now, for a platform.
     pub async fn image(
-        &self,
+        self: &Arc<Self>,
         reference: &Reference,
         platform: &Platform,
         meter: &Meter,
@@ -131,7 +137,7 @@ impl Ingest {
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one image, once")]
     async fn assemble(
-        &self,
+        self: &Arc<Self>,
         name: String,
         repository: &str,
         platform: &Platform,
@@ -182,7 +188,7 @@ impl Ingest {
 
     /// The merged tree: a known one, or by reading what layers are not known.
     async fn tree(
-        &self,
+        self: &Arc<Self>,
         manifest: Digest,
         layers: &[LayerRef],
         meter: &Meter,

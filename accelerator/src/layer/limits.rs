@@ -1,13 +1,10 @@
-//! Bounds on what a layer may hold, so that a hostile one costs bounded memory and time.
+//! Bounds on what a layer may hold, so that a hostile one costs bounded memory and time. What the
+//! protocol bounds for a device is bounded here by the same numbers.
 
-/// Bytes of a path: Linux's `PATH_MAX` without the final NUL.
-pub const PATH: usize = 4095;
-/// Bytes of one component: Linux's `NAME_MAX`.
-pub const COMPONENT: usize = 255;
-/// Bytes of a symlink's target.
-pub const SYMLINK: usize = 4095;
-/// Bytes of an entry's extended attributes, names and values together.
-pub const XATTRS: usize = 48 << 10;
+pub use skiff_protocol::limits::{
+    MAX_NAME as COMPONENT, MAX_PATH as PATH, MAX_TARGET as SYMLINK, MAX_XATTRS as XATTRS,
+};
+
 /// Bytes of one extended attribute's name: Linux's `XATTR_NAME_MAX`.
 pub const XATTR_NAME: usize = 255;
 /// Bytes of a PAX header, a GNU long name, or a sparse map; the same as in Go's `archive/tar`.

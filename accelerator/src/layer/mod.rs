@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The measure is containerd 1.6 on overlayfs: [`AppliedLayer`] is what it would have left in the
-//! layer's own directory, and [`crate::tree::merge`] does overlayfs's part. Where containerd refuses
+//! layer's own directory, and [`merge`] does overlayfs's part. Where containerd refuses
 //! a layer this module refuses it too, but for three cases that it takes leniently: old GNU sparse
 //! files, a whiteout of something that the same layer holds, and a directory removed by its own layer.
 //!
@@ -15,16 +15,19 @@
 mod applied;
 mod apply;
 mod decompress;
+mod encode;
 mod error;
 pub mod limits;
-pub(crate) mod path;
+mod path;
 mod source;
+mod stack;
 mod tar;
 #[cfg(test)]
 pub(crate) mod tar_builder;
 
 pub use applied::{AppliedLayer, Entries, Entry, Inherit};
 pub use error::LayerError;
+pub use stack::{Stack, merge};
 
 use decompress::Decompress;
 use source::Source;

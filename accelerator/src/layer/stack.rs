@@ -12,10 +12,9 @@
 //! Where a lower layer has something else than a directory above the path, containerd refuses the
 //! image; this goes on with the next lower layer.
 
-use super::{FileKind, Metadata, Node, Path, Tree};
-use crate::layer::path::resolve;
-use crate::layer::{AppliedLayer, Entries, Entry, Inherit};
-use std::collections::BTreeMap;
+use super::path::resolve;
+use super::{AppliedLayer, Entries, Entry, Inherit};
+use crate::tree::{FileKind, Metadata, Node, Tree, below};
 
 /// An image's layers so far, merged.
 #[derive(Debug, Default)]
@@ -104,14 +103,6 @@ fn is_directory(node: Option<&Node>) -> bool {
     node.is_some_and(|node| node.kind == FileKind::Directory)
 }
 
-/// The paths of a map that lie below `path`. They need not follow it at once: `a-b` stands between
-/// `a` and `a/b`.
-pub(crate) fn below<V>(map: &BTreeMap<Path, V>, path: &[u8]) -> Vec<Path> {
-    let from = [path, b"/"].concat();
-    let to = [path, b"0"].concat(); // the byte after the slash
-    map.range(from..to).map(|(path, _)| path.clone()).collect()
-}
-
 #[cfg(test)]
-#[path = "merge_tests.rs"]
+#[path = "stack_tests.rs"]
 mod tests;

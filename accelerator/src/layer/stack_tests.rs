@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::layer::tar_builder::{Item, applied, dir, file, hard_link, symlink};
+use crate::tree::Path;
 
 fn stack(layers: &[Vec<Item>]) -> Tree {
     merge(layers.iter().map(|items| applied(items)))

@@ -9,7 +9,8 @@
 //! has at most [`ahead::Ahead`]'s depth of packs in memory.
 //!
 //! The level of compression: what libdeflate makes of real images (Debian's nginx and MariaDB,
-//! Node-RED from npm), in MB of packs of 1 MiB, and MB of content per second and core (x86-64):
+//! Node-RED from npm), in MB of packs of 1 MiB (`pack_bytes` of a pull from `serve --level N`), and MB of
+//! content per second and core (x86-64, once, on a busy machine):
 //!
 //! | level | nginx, fresh | Node-RED, fresh | MariaDB, fresh | Node-RED, update | MB/s |
 //! |---|---|---|---|---|---|

@@ -186,7 +186,7 @@ impl Http {
                     let challenge = challenge.ok_or_else(|| denied("it says not how".into()))?;
                     let answer = self.auth.answer(&self.client, repository, challenge).await;
                     authorization =
-                        Some(answer.map_err(|error| denied(crate::serve::refusal::chain(&error)))?);
+                        Some(answer.map_err(|error| denied(crate::causes::chain(&error)))?);
                 }
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     return Err(denied(format!("it answers {status}")));

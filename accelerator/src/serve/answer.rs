@@ -4,10 +4,11 @@ use super::Service;
 use super::body::{Gone, Sink};
 use super::frames;
 use super::library::{Known, Library};
-use super::progress::{Meter, report};
+use super::progress::report;
 use super::refusal::Refusal;
 use super::request;
 use super::shipment::Shipment;
+use crate::meter::Meter;
 use crate::packs::cut::Cutter;
 use crate::plan::space::Space;
 use crate::plan::{Held, Plan, Wanted};
@@ -17,6 +18,7 @@ use skiff_protocol::limits::MAX_PACK;
 use skiff_protocol::request::{DeployRequest, Part, Purpose, Want};
 use skiff_protocol::response::{self, Complete, FailureCode, Notice, Phase};
 use skiff_protocol::{Digest, Version};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,7 +80,8 @@ pub(crate) async fn answer<L: Library>(
     service.metrics.planned(started.elapsed());
     service.library.keep_plan(plan.id, inputs).await?;
 
-    let reader = service.library.reader(images.images).await?;
+    let needed = layers_needed(&plan, &request.part);
+    let reader = service.library.reader(images.images, needed).await?;
     let shipment = shipment(service, &request, plan, reader, ratio)?;
     let complete = Complete { plan: shipment.id, trees };
     let complete = frames::message(Kind::Complete, &complete)?;
@@ -176,6 +179,15 @@ fn shipment<'s, L: Library>(
         have,
         ratio,
     })
+}
+
+/// The layers that packs are cut from, as pairs of a wanted image's index and a layer's.
+fn layers_needed(plan: &Plan, part: &Part) -> BTreeSet<(usize, u32)> {
+    let sent = plan.contents.iter().filter(|(number, needed)| match part {
+        Part::Repair { contents, .. } => contents.contains(*number),
+        _ => needed.held.is_none(),
+    });
+    sent.map(|(_, needed)| (needed.image, needed.content.layer)).collect()
 }
 
 fn same_plan(asked: Digest, now: Digest) -> Result<(), Refusal> {

@@ -1,13 +1,14 @@
 //! What the service needs of the rest of the accelerator: images by name and by digest, their
 //! contents, a cache of packs, and a place for plans.
 
-use super::progress::Meter;
 use super::refusal::Refusal;
+use crate::meter::Meter;
 use crate::packs::cut::{PackError, ReadContent};
 use crate::plan::Blob;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::request::Platform;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An image that has been ingested.
@@ -54,10 +55,12 @@ pub trait Library: Send + Sync + 'static {
         meter: &Meter,
     ) -> impl Future<Output = Result<Known<Self::Image>, Refusal>> + Send;
 
-    /// A reader of the contents of these images, which it calls by their index.
+    /// A reader of the contents of these images, which it calls by their index, as far as they lie
+    /// in the layers that are needed: pairs of an image's index and a layer's.
     fn reader(
         &self,
         images: Vec<Self::Image>,
+        needed: BTreeSet<(usize, u32)>,
     ) -> impl Future<Output = Result<Self::Reader, Refusal>> + Send;
 
     /// The pack with this key, from the cache or else from `make`, which blocks.

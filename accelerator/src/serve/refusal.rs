@@ -1,6 +1,7 @@
 //! Refusals: how errors become the protocol's failures, a code for programs and one sentence for
 //! people with the whole chain of causes.
 
+use crate::causes::chain;
 use crate::packs::cut::PackError;
 use crate::plan::PlanError;
 use axum::body::Bytes;
@@ -67,17 +68,6 @@ impl Refusal {
     }
 }
 
-/// An error and its causes, joined by colons, on one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text.replace(['\n', '\r'], " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,12 +80,5 @@ mod tests {
         let frame = refusal.frame().unwrap();
         let failure: Failure<'_> = decode(&frame[HEADER_LEN..]).unwrap();
         assert_eq!(failure.message, "é".repeat(MAX_MESSAGE / 2));
-    }
-
-    #[test]
-    fn the_chain_is_one_line() {
-        let source = std::io::Error::other("line one\nline two").into();
-        let error = PackError::Cache(source);
-        assert_eq!(chain(&error), "the pack cache fails: line one line two");
     }
 }

@@ -1,19 +1,17 @@
-//! Trees and applied layers as bytes, for the database.
+//! Trees as bytes, for the database; and what applied layers need for the same.
 //!
 //! Four bytes of magic, then one zstd stream of one postcard value. A map is a sequence of
 //! `(shared, suffix, value)` in path order, where a path is the first `shared` bytes of the path
-//! before it, and `suffix`; a tree is a map, a layer a map and an option of one. A change of [`Node`] or of what is around it needs a new magic: old
-//! bytes are then refused, and the layer is read again.
+//! before it, and `suffix`; a tree is a map. A change of [`Node`] or of what is around it needs a
+//! new magic: old bytes are then refused.
 
 use super::{FileKind, Node, Path, Tree};
-use crate::layer::path::{clean, over_limit, split};
-use crate::layer::{AppliedLayer, Entries, Entry};
 use serde::{Serialize, de::DeserializeOwned};
+use skiff_protocol::path::shared_prefix;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
 const TREE: [u8; 4] = *b"SKT1";
-const LAYER: [u8; 4] = *b"SKL2";
 const LEVEL: i32 = 9;
 /// Bytes that a value may have uncompressed.
 const MAX: u64 = 2 << 30;
@@ -21,7 +19,7 @@ const MAX: u64 = 2 << 30;
 const MAX_INODE: u64 = 1 << 48;
 
 /// Bytes shared with the path before, the rest of the path, the value.
-type Row<V> = (usize, Vec<u8>, V);
+pub(crate) type Row<V> = (usize, Vec<u8>, V);
 
 /// Why bytes are no tree or layer.
 #[derive(Debug, thiserror::Error)]
@@ -63,39 +61,11 @@ impl Tree {
     }
 }
 
-impl AppliedLayer {
-    /// The layer as bytes for [`AppliedLayer::decode`].
-    pub fn encode(&self) -> Vec<u8> {
-        encode(LAYER, &(rows(&self.entries), self.base.as_ref().map(rows)))
-    }
-
-    /// Reads what [`AppliedLayer::encode`] wrote, and checks it.
-    ///
-    /// # Errors
-    /// The bytes are damaged, or of another version.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (entries, base): (Vec<Row<Entry>>, Option<Vec<Row<Entry>>>) = decode(LAYER, bytes)?;
-        Ok(Self { entries: layer_map(entries)?, base: base.map(layer_map).transpose()? })
-    }
-}
-
-fn layer_map(rows: Vec<Row<Entry>>) -> Result<Entries, DecodeError> {
-    let entries = map(rows)?;
-    check(&entries, Entry::node)?;
-    for (path, entry) in &entries {
-        let directory = matches!(entry, Entry::Directory { .. });
-        if entry.node().is_some_and(|n| (n.kind == FileKind::Directory) != directory) {
-            return Err(invalid(path, "a directory's entry is not a directory's"));
-        }
-    }
-    Ok(entries)
-}
-
-fn rows<V>(map: &BTreeMap<Path, V>) -> Vec<(usize, &[u8], &V)> {
+pub(crate) fn rows<V>(map: &BTreeMap<Path, V>) -> Vec<(usize, &[u8], &V)> {
     let mut before: &[u8] = &[];
     let mut rows = Vec::with_capacity(map.len());
     for (path, value) in map {
-        let shared = before.iter().zip(path).take_while(|(a, b)| a == b).count();
+        let shared = shared_prefix(before, path);
         rows.push((shared, &path[shared..], value));
         before = path;
     }
@@ -103,14 +73,14 @@ fn rows<V>(map: &BTreeMap<Path, V>) -> Vec<(usize, &[u8], &V)> {
 }
 
 #[expect(clippy::expect_used, reason = "writing to memory fails only when memory is out")]
-fn encode(magic: [u8; 4], value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode(magic: [u8; 4], value: &impl Serialize) -> Vec<u8> {
     let rows = postcard::to_stdvec(value).expect("postcard writes to memory");
     let mut out = magic.to_vec();
     zstd::stream::copy_encode(rows.as_slice(), &mut out, LEVEL).expect("zstd writes to memory");
     out
 }
 
-fn decode<T: DeserializeOwned>(magic: [u8; 4], bytes: &[u8]) -> Result<T, DecodeError> {
+pub(crate) fn decode<T: DeserializeOwned>(magic: [u8; 4], bytes: &[u8]) -> Result<T, DecodeError> {
     let bytes = bytes.strip_prefix(&magic).ok_or(DecodeError::Magic)?;
     let mut plain = Vec::new();
     let stream = zstd::stream::read::Decoder::with_buffer(bytes).map_err(DecodeError::Zstd)?;
@@ -125,7 +95,7 @@ fn decode<T: DeserializeOwned>(magic: [u8; 4], bytes: &[u8]) -> Result<T, Decode
     Ok(value)
 }
 
-fn map<V>(rows: Vec<Row<V>>) -> Result<BTreeMap<Path, V>, DecodeError> {
+pub(crate) fn map<V>(rows: Vec<Row<V>>) -> Result<BTreeMap<Path, V>, DecodeError> {
     let mut before = Path::new();
     let mut map = BTreeMap::new();
     for (shared, suffix, value) in rows {
@@ -141,16 +111,16 @@ fn map<V>(rows: Vec<Row<V>>) -> Result<BTreeMap<Path, V>, DecodeError> {
 }
 
 /// Checks the paths, that parents are there, and the nodes.
-fn check<V>(
+pub(crate) fn check<V>(
     map: &BTreeMap<Path, V>,
     node: impl Fn(&V) -> Option<&Node>,
 ) -> Result<(), DecodeError> {
     let mut inodes: HashMap<u64, &Node> = HashMap::with_capacity(map.len());
     for (path, value) in map {
-        if clean(path) != *path || path.contains(&0) || over_limit(path).is_some() {
+        if skiff_protocol::path::check(path).is_err() {
             return Err(invalid(path, "it is no clean path"));
         }
-        let (parent, _) = split(path);
+        let parent = path.iter().rposition(|&b| b == b'/').map_or(&[][..], |slash| &path[..slash]);
         let parent_node = map.get(parent).and_then(&node);
         if !parent.is_empty() && parent_node.is_none_or(|node| node.kind != FileKind::Directory) {
             return Err(invalid(path, "its parent is missing"));
@@ -195,7 +165,7 @@ fn check_node(node: &Node) -> Result<(), &'static str> {
     }
 }
 
-fn invalid(path: &[u8], what: &'static str) -> DecodeError {
+pub(crate) fn invalid(path: &[u8], what: &'static str) -> DecodeError {
     DecodeError::Invalid { path: String::from_utf8_lossy(path).into_owned(), what }
 }
 

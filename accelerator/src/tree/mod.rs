@@ -4,11 +4,9 @@
 //! lie, as extents of the uncompressed tar of one layer ([`Content::extents`]).
 
 mod digest;
-mod encode;
-mod merge;
+pub(crate) mod encode;
 mod node;
 
 pub use encode::DecodeError;
-pub(crate) use merge::below;
-pub use merge::{Stack, merge};
+pub(crate) use node::below;
 pub use node::{Content, Extent, FileKind, Metadata, Node, Path, Tree};

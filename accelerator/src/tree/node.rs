@@ -15,6 +15,17 @@ pub struct Tree {
     pub nodes: BTreeMap<Path, Node>,
 }
 
+impl Tree {
+    /// Bytes of all files, each name counted.
+    pub fn content_bytes(&self) -> u64 {
+        let len = |node: &Node| match &node.kind {
+            FileKind::File(content) => content.size,
+            _ => 0,
+        };
+        self.nodes.values().map(len).sum()
+    }
+}
+
 /// One inode under one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -84,4 +95,12 @@ pub struct Extent {
     pub tar_offset: u64,
     /// Bytes.
     pub len: u64,
+}
+
+/// The paths of a map that lie below `path`. They need not follow it at once: `a-b` stands between
+/// `a` and `a/b`.
+pub(crate) fn below<V>(map: &BTreeMap<Path, V>, path: &[u8]) -> Vec<Path> {
+    let from = [path, b"/"].concat();
+    let to = [path, b"0"].concat(); // the byte after the slash
+    map.range(from..to).map(|(path, _)| path.clone()).collect()
 }
