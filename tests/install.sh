@@ -5,9 +5,10 @@ set -euo pipefail
 
 # program → Debian package
 declare -A package=(
-    [buildah]=buildah [containerd]=containerd [ctr]=containerd [curl]=curl
+    [buildah]=buildah [containerd]=containerd [ctr]=containerd
     [docker-registry]=docker-registry [ip]=iproute2 [make]=make [mmdebstrap]=mmdebstrap
-    [nsenter]=util-linux [python3]=python3 [runc]=runc [skopeo]=skopeo [cc]=gcc
+    [gzip]=gzip [mount]=mount [nsenter]=util-linux [setpriv]=util-linux [tar]=tar
+    [runc]=runc [skopeo]=skopeo [cc]=gcc
     [node]=nodejs [npm]=npm
 )
 [[ ${1:-} == --without-npm ]] && unset 'package[node]' 'package[npm]'

@@ -24,7 +24,7 @@ part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
 part hostile 30 cargo test --release --locked -p skiff-tests --test hostile
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources
-part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory
+part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input
-part real 360 cargo test --release --locked -p skiff-tests --test real
+part real 360 cargo test --release --locked -p skiff-tests --test real -- --nocapture
 printf '\n%s' "$summary"

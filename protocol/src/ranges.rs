@@ -23,7 +23,9 @@ impl Ranges {
     }
 
     /// Adds a number that is not below any that was added before. When the list is full the last
-    /// range is stretched, so that the set then holds more than was asked for, never less.
+    /// range is stretched, so that the set then holds more than was asked for, never less: right for
+    /// what is needed ([`crate::request::Part::Repair`]), wrong for what one has
+    /// ([`crate::request::Part::Resume`]); a caller with a full list of those leaves the rest out.
     pub fn insert(&mut self, number: u32) {
         let full = self.0.is_full();
         match self.0.last_mut() {

@@ -29,7 +29,7 @@ pub struct Plan {
     pub pack_len: u32,
     /// Content bytes in all packs.
     pub content_bytes: u64,
-    /// Bytes of the response body from here on, everything counted.
+    /// Bytes of the answer's frames from this one on, and with it; without HTTP's own bytes.
     pub wire_bytes: u64,
     /// Whether `wire_bytes` is exact rather than an estimate.
     pub exact: bool,

@@ -13,7 +13,7 @@ use skiff_protocol::response::{Codec, Complete, Pack, Plan, encode};
 use skiff_protocol::{Digest, MEDIA_TYPE, Version};
 use skiff_tests::harness::{Outcome, Sandbox, Skiff};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 
 const REFERENCE: &str = "evil:1";
@@ -150,17 +150,19 @@ fn frame(body: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
 }
 
 /// Pulls from a server that answers with these bytes, whatever it is asked, and hangs up.
-fn pull(sandbox: &Sandbox, reference: &str, answer: Vec<u8>) -> (Outcome, std::path::PathBuf) {
+fn pull(sandbox: &Sandbox, answer: Vec<u8>) -> (Outcome, std::path::PathBuf) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
     std::thread::spawn(move || {
         let (mut stream, _) = server.accept().unwrap();
-        // The request is short: it comes in one piece, or what is missing does not matter.
         let _ = stream.read(&mut [0; 64 * 1024]);
         let _ = stream.write_all(&answer);
+        // To close with a part of the request unread would be a reset, which may overtake the answer.
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let root = sandbox.directory("device").join("root");
-    let outcome = Skiff::root(sandbox, &root).pull(&[reference], &url);
+    let outcome = Skiff::root(sandbox, &root).pull(&[REFERENCE], &url);
     (outcome, root)
 }
 
@@ -180,9 +182,9 @@ fn check_clean(sandbox: &Sandbox, row: &str, root: &Path) {
     std::fs::remove_dir_all(root).unwrap();
 }
 
-fn refused(sandbox: &Sandbox, row: &str, reference: &str, answer: Vec<u8>, code: i32, said: &str) {
-    let (outcome, root) = pull(sandbox, reference, answer);
-    assert_eq!(outcome.code, code, "{row}: {}", outcome.stderr);
+fn refused(sandbox: &Sandbox, row: &str, answer: Vec<u8>, codes: &[i32], said: &str) {
+    let (outcome, root) = pull(sandbox, answer);
+    assert!(codes.contains(&outcome.code), "{row}: {}: {}", outcome.code, outcome.stderr);
     assert_eq!(outcome.stderr.lines().count(), 1, "{row}: {}", outcome.stderr);
     assert!(outcome.stderr.contains(said), "{row}: {}", outcome.stderr);
     check_clean(sandbox, row, &root);
@@ -191,7 +193,7 @@ fn refused(sandbox: &Sandbox, row: &str, reference: &str, answer: Vec<u8>, code:
 #[test]
 fn an_honest_answer_is_taken() {
     let sandbox = Sandbox::new();
-    let (outcome, root) = pull(&sandbox, REFERENCE, Answer::honest().http());
+    let (outcome, root) = pull(&sandbox, Answer::honest().http());
     outcome.ok("honest");
     let file = std::fs::read(root.join("snapshots/1/fs/file")).unwrap();
     assert_eq!(file, b"content");
@@ -278,7 +280,7 @@ fn an_accelerator_that_lies() {
         ("no end", Answer { complete: false, ..Answer::honest() }, 6, "too early"),
     ];
     for (row, answer, code, said) in rows {
-        refused(&sandbox, row, REFERENCE, answer.http(), code, said);
+        refused(&sandbox, row, answer.http(), &[code], said);
     }
 }
 
@@ -288,28 +290,28 @@ fn no_accelerator_at_all() {
     let body = Answer::honest().body();
     let kind = format!("content-type: {MEDIA_TYPE}\r\n");
     let with = |head: String, body: &[u8]| [head.into_bytes(), body.to_vec()].concat();
-    let rows: Vec<(&str, Vec<u8>, i32, &str)> = vec![
-        ("hangs up", Vec::new(), 4, "failed"),
-        ("no HTTP", b"220 mail.example ESMTP\r\n".to_vec(), 4, "failed"),
-        ("404", b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(), 4, "404"),
-        ("304", b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(), 4, "304"),
-        ("1xx", b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), 4, "103"),
+    let rows: Vec<(&str, Vec<u8>, &[i32], &str)> = vec![
+        ("hangs up", Vec::new(), &[4], "failed"),
+        ("no HTTP", b"220 mail.example ESMTP\r\n".to_vec(), &[4], "failed"),
+        ("404", b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(), &[4], "404"),
+        ("304", b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec(), &[4], "304"),
+        ("1xx", b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(), &[4], "103"),
         (
             "a web page",
             b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi".to_vec(),
-            4,
+            &[4],
             "media type",
         ),
         (
             "ends with the connection",
             with(format!("HTTP/1.1 200 OK\r\n{kind}\r\n"), &body),
-            4,
+            &[4],
             "length",
         ),
         (
             "truncated",
             with(format!("HTTP/1.1 200 OK\r\n{kind}content-length: 99999\r\n\r\n"), &body[..50]),
-            6,
+            &[6],
             "too early",
         ),
         (
@@ -318,30 +320,24 @@ fn no_accelerator_at_all() {
                 format!("HTTP/1.1 200 OK\r\n{kind}transfer-encoding: chunked\r\n\r\nffff\r\n"),
                 &body[..50],
             ),
-            -2,
-            "",
+            // async-h1 says that the chunk is cut off, or just ends the body.
+            &[4, 6],
+            "accelerator",
         ),
         (
             "endless head",
             with(format!("HTTP/1.1 200 OK\r\n{}", "x-y: z\r\n".repeat(100_000)), &[]),
-            4,
+            &[4],
             "8kb",
         ),
         (
             "endless header",
             with(format!("HTTP/1.1 200 OK\r\nx-y: {}", "z".repeat(1_000_000)), &[]),
-            4,
+            &[4],
             "16 KiB",
         ),
     ];
-    for (row, answer, code, said) in rows {
-        if code == -2 {
-            // async-h1 says "unexpected EOF" or ends the body: both are a broken stream.
-            let (outcome, root) = pull(&sandbox, REFERENCE, answer);
-            assert!([4, 6].contains(&outcome.code), "{row}: {}", outcome.stderr);
-            check_clean(&sandbox, row, &root);
-        } else {
-            refused(&sandbox, row, REFERENCE, answer, code, said);
-        }
+    for (row, answer, codes, said) in rows {
+        refused(&sandbox, row, answer, codes, said);
     }
 }
