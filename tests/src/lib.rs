@@ -1,6 +1,6 @@
 //! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
-//! [`layout`], [`hard`]), the comparer of trees ([`compare`]), and a [`harness`] for the real
-//! programs: docker-registry, containerd, the accelerator and the agent.
+//! [`layout`], [`hard`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, and
+//! a [`harness`] for the real programs: docker-registry, containerd, the accelerator and the agent.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +8,7 @@
 )]
 
 pub mod compare;
+pub mod disk;
 pub mod hard;
 pub mod harness;
 pub mod layout;
