@@ -94,6 +94,9 @@ fn a_write_with_fua_survives_alone() {
     let disk = &bench.disk;
     bench.io(&["write -P 1 0 8k", "write -f -P 2 4k 4k", "write -P 3 6k 4k", DIE]);
     assert_eq!((disk.stats().writes, disk.stats().forced), (3, 1));
+    let saved = bench.saved();
+    assert!(saved[..4096] == [b'b'; 4096] && saved[4096..8192] == [2; 4096]);
+    assert!(saved[8192..1 << 20].iter().all(|byte| *byte == b'b'));
     assert_eq!(disk.cut(Cut::DropAll), Lost { kept: 0, dropped: 24 });
     bench.holds(b'b', "0 4k");
     bench.holds(2, "4k 4k");
@@ -197,6 +200,12 @@ fn flushes_are_counted() {
     assert!(stats.reads >= 1);
 }
 
+/// What a write of `value` puts into a sector: no two sectors get the same, unless they get zeros.
+fn content(value: u8, sector: usize) -> [u8; 512] {
+    let place = u8::try_from(sector).unwrap();
+    std::array::from_fn(|at| if value == 0 || at % 2 == 0 { value } else { place })
+}
+
 /// Random requests to the medium alone; then each sector has to be what one of its writes since the
 /// last flush put there, or what was durable, and never older than a write with FUA.
 #[test]
@@ -207,16 +216,17 @@ fn each_sector_is_one_of_its_writes() {
     fs::write(&base, [0; SECTORS * 512]).unwrap();
     let mut medium = Medium::new(&base, &sandbox.path().join("socket")).unwrap();
     let (mut overwritten, mut oldest) = (0, 0);
-    for seed in 0..2000 {
+    for seed in 0..400 {
         let mut random = SplitMix64(seed);
         medium.reset().unwrap();
-        // What each sector may be, oldest first. Values are single bytes.
+        // What each sector may be, oldest first.
         let mut may: Vec<Vec<u8>> = vec![vec![0]; SECTORS];
         for value in 1..=random.next() % 30 {
             let first = usize::try_from(random.next() % 64).unwrap();
             let count = usize::try_from(1 + random.next() % 32).unwrap().min(SECTORS - first);
             let value = u8::try_from(value).unwrap();
-            let bytes = vec![value; count * 512];
+            let bytes: Vec<u8> =
+                (first..first + count).flat_map(|sector| content(value, sector)).collect();
             let kind = random.next() % 16;
             let (value, change) = match kind {
                 0..6 => (0, Change::Zeros { length: bytes.len() as u64, hole: kind < 3 }),
@@ -236,22 +246,27 @@ fn each_sector_is_one_of_its_writes() {
             }
         }
         let mut disk = vec![0; SECTORS * 512];
-        medium.read(0, &mut disk).unwrap();
-        let newest = |(sector, may): (&[u8], &Vec<u8>)| sector == [*may.last().unwrap(); 512];
-        assert!(disk.chunks(512).zip(&may).all(newest), "seed {seed}: a read is not the newest");
+        // In two pieces, so that reads begin and end within writes.
+        let middle = random.next() % SECTORS as u64 * SECTOR;
+        let (low, high) = disk.split_at_mut(usize::try_from(middle).unwrap());
+        medium.read(0, low).unwrap();
+        medium.read(middle, high).unwrap();
+        for (sector, (bytes, may)) in disk.chunks(512).zip(&may).enumerate() {
+            let newest = *may.last().unwrap();
+            assert!(bytes == content(newest, sector), "seed {seed}: a read is not the newest");
+        }
         let cut = if seed % 16 == 0 { Cut::DropAll } else { Cut::Seeded(seed) };
         medium.cut(cut).unwrap();
         medium.read(0, &mut disk).unwrap();
-        for (sector, may) in disk.chunks(512).zip(&may) {
-            assert!(sector.iter().all(|byte| *byte == sector[0]), "seed {seed}: a torn sector");
-            let at = may.iter().position(|value| *value == sector[0]);
-            let at = at.unwrap_or_else(|| panic!("seed {seed}: {} of {may:?}", sector[0]));
+        for (sector, (bytes, may)) in disk.chunks(512).zip(&may).enumerate() {
+            let at = may.iter().position(|value| bytes == content(*value, sector));
+            let at = at.unwrap_or_else(|| panic!("seed {seed}: {bytes:?} is none of {may:?}"));
             assert!(cut != Cut::DropAll || at == 0, "seed {seed}: something was kept");
             overwritten += usize::from(at > 0 && at + 1 < may.len());
             oldest += usize::from(at == 0 && may.len() > 2);
         }
     }
-    assert!(overwritten > 500 && oldest > 500, "{overwritten} {oldest}");
+    assert!(overwritten > 100 && oldest > 100, "{overwritten} {oldest}");
 }
 
 #[test]

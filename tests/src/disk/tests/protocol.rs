@@ -179,8 +179,13 @@ fn requests_are_answered_or_end_the_connection() {
     client.request(1, 0, 0, 512);
     assert_eq!(client.error(), 0);
     assert_eq!(client.get(512), [b'b'; 512]);
+    client.request(0, 1, 0, 512);
+    client.put(&[9; 512]);
+    assert_eq!(client.error(), 0);
     client.request(0, 2, 0, 0);
     assert!(client.ends());
+    // To disconnect is not to flush.
+    assert_eq!(bench.disk.cut(Cut::DropAll), Lost { kept: 0, dropped: 1 });
 
     let mut client = Client::ready(&bench);
     client.request(0, 1, 0, (1 << 25) + 512);
@@ -189,6 +194,19 @@ fn requests_are_answered_or_end_the_connection() {
     client.put(&[0x5a; 28]);
     assert!(client.ends());
     bench.holds(b'b', "0 1M");
+}
+
+#[test]
+fn an_error_of_the_host_is_an_error_of_the_disk() {
+    let bench = bench();
+    let mut client = Client::ready(&bench);
+    let base = File::options().write(true).open(bench.sandbox.path().join("base")).unwrap();
+    base.set_len(512).unwrap();
+    client.request(0, 0, 0, 1024);
+    assert_eq!(client.error(), 5);
+    client.request(0, 0, 0, 512);
+    assert_eq!(client.error(), 0);
+    assert_eq!(client.get(512), [b'b'; 512]);
 }
 
 #[test]
