@@ -1,5 +1,6 @@
 #!/bin/bash
 # debian.sh DIRECTORY PACKAGE[:ARCHITECTURE][/SUITE]...: unpacks Debian packages into a directory.
+# With - for the directory it only downloads them, and prints the files' paths.
 #
 # They are not installed: no script of theirs runs, and the machine's own apt and dpkg learn nothing
 # of foreign architectures. Apt works with lists and a cache of its own (target/debian), from the mirrors
@@ -20,8 +21,13 @@ fail() {
 [[ -n $codename ]] || fail "this machine isn't a Debian (/etc/os-release has no VERSION_CODENAME); build on Debian"
 directory=$1
 shift
-mkdir -p "$directory" "$work"/{lists/partial,cache/archives/partial,etc}
-directory=$(cd "$directory" && pwd)
+mkdir -p "$work"/{lists/partial,cache/archives/partial,etc,empty}
+if [[ $directory == - ]]; then
+    directory=
+else
+    mkdir -p "$directory"
+    directory=$(cd "$directory" && pwd)
+fi
 work=$(cd "$work" && pwd)
 
 exec 9>"$work/.lock"
@@ -66,23 +72,40 @@ APT::Architectures { $(printf '"%s"; ' "${architectures[@]}")};
 CONF
 }
 
-# A mirror may be in the middle of an update; then what it has already will do, or the download below says so.
+# A mirror may be in the middle of an update. Apt throws away the whole suite when the list of one
+# architecture is wrong: that list is then left out, so that the others stay.
 update() {
-    find "$work/lists" -maxdepth 1 -name '*_Packages*' -mmin -720 | grep -q . && cmp -s "$work/etc/sources.list" "$work/etc/updated" && return
-    apt apt-get -q update >"$work/update.log" 2>&1 || echo "cross/debian.sh: apt-get update had errors ($work/update.log); going on with what it got" >&2
-    cp "$work/etc/sources.list" "$work/etc/updated"
+    local suite architecture
+    find "$work/etc/updated" -mmin -720 2>/dev/null | grep -q . && cmp -s "$work/etc/sources.list" "$work/etc/updated" && return
+    cp "$work/etc/sources.list" "$work/etc/wanted"
+    if ! apt apt-get -q update >"$work/update.log" 2>&1; then
+        while read -r suite architecture; do
+            echo "cross/debian.sh: $suite has no proper list for $architecture at the moment ($work/update.log); going on without" >&2
+            sed -i "/ $suite main/s/\([=,]\)$architecture\b,\?/\1/" "$work/etc/sources.list"
+        done < <(sed -nE 's|^E: Failed to fetch .*/dists/([^/]+)/main/binary-([a-z0-9]+)/.*|\1 \2|p' "$work/update.log" | sort -u)
+        apt apt-get -q update >"$work/update.log" 2>&1 || echo "cross/debian.sh: apt-get update had errors ($work/update.log); going on with what it got" >&2
+    fi
+    mv "$work/etc/wanted" "$work/etc/updated"
 }
 
 write_configuration
 update
+# In an empty directory: apt names no file that lies in the current one already.
+uris=$(cd "$work/empty" && apt apt-get -q --print-uris download "$@" 2>"$work/download.log") ||
+    { tail -n 5 "$work/download.log" >&2; fail "apt doesn't have all of: $*; see the lines above"; }
+mapfile -t files < <(awk '/^\x27/ {print $2}' <<<"$uris")
+((${#files[@]} == $#)) || fail "apt finds ${#files[@]} of these $# packages: $*"
 cd "$work/cache/archives"
-for package in "$@"; do
-    file=$(apt apt-get -q --print-uris download "$package" 2>"$work/download.log" | awk 'END {print $2}') ||
-        { tail -n 5 "$work/download.log" >&2; fail "apt has no $package; see the lines above"; }
-    [[ -n $file ]] || { tail -n 5 "$work/download.log" >&2; fail "apt has no $package; see the lines above"; }
-    if [[ ! -e $file ]]; then
-        apt apt-get -q download "$package" >"$work/download.log" 2>&1 ||
-            { tail -n 5 "$work/download.log" >&2; fail "$package could not be downloaded; see the lines above"; }
+missing=0
+for file in "${files[@]}"; do [[ -e $file ]] || missing=1; done
+if ((missing)); then
+    apt apt-get -q download "$@" >"$work/download.log" 2>&1 ||
+        { tail -n 5 "$work/download.log" >&2; fail "not all of $* could be downloaded; see the lines above"; }
+fi
+for file in "${files[@]}"; do
+    if [[ -z $directory ]]; then
+        echo "$PWD/$file"
+    else
+        dpkg-deb --extract "$file" "$directory"
     fi
-    dpkg-deb --extract "$file" "$directory"
 done
