@@ -10,6 +10,7 @@ declare -A package=(
     [gzip]=gzip [mount]=mount [nsenter]=util-linux [setpriv]=util-linux [tar]=tar
     [runc]=runc [skopeo]=skopeo [cc]=gcc
     [node]=nodejs [npm]=npm
+    [qemu-img]=qemu-utils [qemu-io]=qemu-utils [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs
 )
 [[ ${1:-} == --without-npm ]] && unset 'package[node]' 'package[npm]'
 
