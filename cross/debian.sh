@@ -83,7 +83,10 @@ update() {
             echo "cross/debian.sh: $suite has no proper list for $architecture at the moment ($work/update.log); going on without" >&2
             sed -i "/ $suite main/s/\([=,]\)$architecture\b,\?/\1/" "$work/etc/sources.list"
         done < <(sed -nE 's|^E: Failed to fetch .*/dists/([^/]+)/main/binary-([a-z0-9]+)/.*|\1 \2|p' "$work/update.log" | sort -u)
-        apt apt-get -q update >"$work/update.log" 2>&1 || echo "cross/debian.sh: apt-get update had errors ($work/update.log); going on with what it got" >&2
+        if ! apt apt-get -q update >"$work/update.log" 2>&1; then
+            echo "cross/debian.sh: apt-get update had errors ($work/update.log); going on with what it got" >&2
+            return
+        fi
     fi
     mv "$work/etc/wanted" "$work/etc/updated"
 }

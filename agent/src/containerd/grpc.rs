@@ -89,7 +89,6 @@ pub struct Client {
     /// The lease that calls are made under.
     lease: Option<String>,
     send: SendRequest<Bytes>,
-    _connection: smol::Task<()>,
 }
 
 impl Client {
@@ -105,13 +104,17 @@ impl Client {
             .handshake(stream.compat())
             .await
             .map_err(|error| failed(std::io::Error::other(error)))?;
+        // A thread, since smol's global executor would bring a reaper of child processes along
+        // (24 KB). It ends with the last handle; an error is seen by the calls that it breaks.
+        std::thread::Builder::new()
+            .name("containerd".to_owned())
+            .spawn(move || smol::block_on(connection))
+            .map_err(failed)?;
         Ok(Self {
             socket: socket.to_owned(),
             namespace: namespace.to_owned(),
             lease: None,
             send,
-            // An error of the connection is seen by the calls that it breaks.
-            _connection: smol::spawn(async move { drop(connection.await) }),
         })
     }
 

@@ -67,6 +67,9 @@ impl Client {
     /// A client of the accelerator at this base address.
     pub fn new(base: &str) -> Result<Self, HttpError> {
         let bad = |reason| HttpError::BadUrl { url: base.to_owned(), reason };
+        if !base.is_ascii() {
+            return Err(bad("it is not ASCII; write such a host name in its xn-- form"));
+        }
         let url = Url::parse(base).map_err(|_| bad("it does not parse"))?;
         match url.scheme() {
             "http" => {}

@@ -1,0 +1,53 @@
+#!/bin/bash
+# build.sh [--package NAME] [--bin NAME] [--features LIST] [--output DIRECTORY] [TRIPLE...]:
+# builds a static, stripped binary of this workspace for each machine (all four, if none is named) as
+# DIRECTORY/TRIPLE/NAME. Without options it is the agent: target/cross/TRIPLE/skiff.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/.."
+
+fail() {
+    printf 'cross/build.sh: %s\n' "$*" >&2
+    exit 2
+}
+
+package=skiff
+bin=skiff
+features=
+output=target/cross
+triples=()
+while (($#)); do
+    case $1 in
+        --package | --bin | --features | --output)
+            (($# >= 2)) || fail "$1 wants a value"
+            declare "${1#--}=$2"
+            shift
+            ;;
+        -*) fail "unknown option $1; the first lines of the script say what there is" ;;
+        *) triples+=("$1") ;;
+    esac
+    shift
+done
+mapfile -t known < <(awk '!/^#/ {print $1}' "$here/budgets")
+((${#triples[@]})) || triples=("${known[@]}")
+for triple in "${triples[@]}"; do
+    [[ " ${known[*]} " == *" $triple "* ]] || fail "unknown machine $triple; there are: ${known[*]}"
+done
+
+"$here/install.sh"
+"$here/toolchain.sh"
+
+toolchain=$PWD/target/cross/toolchain/bin
+# What a person has set for builds of their own machine.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
+# Debian's compiler is a stable one, and building std is not.
+PATH=$toolchain:$PATH RUSTC=$toolchain/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/cross/build \
+    "$toolchain/cargo" build --release --locked --config "$here/config.toml" \
+    --package "$package" --bin "$bin" --features "$features" "${triples[@]/#/--target=}"
+
+for triple in "${triples[@]}"; do
+    built=target/cross/build/$triple/release/$bin
+    mkdir -p "$output/$triple"
+    cmp -s "$built" "$output/$triple/$bin" || install -m 755 "$built" "$output/$triple/$bin"
+done
