@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build images lint deny unit test demo
+.PHONY: help build cross images lint deny unit test demo
 
 DENY := target/tools/bin/cargo-deny
 
@@ -11,6 +11,10 @@ help: ## say what each target does
 
 build: ## build the agent and the accelerator (target/release)
 	cargo build --release --locked
+
+cross: ## build the agent for ARM and x86-64, static, and check it (target/cross/TRIPLE/skiff)
+	@cross/build.sh
+	@cross/check.sh
 
 images: ## build the image pairs of the tests (as root; a pair that is built already is kept)
 	@tests/install.sh

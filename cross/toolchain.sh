@@ -44,16 +44,15 @@ llvm=$(grep -Eo '^libllvm[0-9]+' <<<"$libraries") || fail "rustc-web needs no li
 lld=lld-${llvm#libllvm}
 libraries=$(libraries_of rustc-web cargo-web "$lld")
 # shellcheck disable=SC2086 # one word per package
-"$here/debian.sh" "$new" "$lld" $libraries
+"$here/debian.sh" "$new" "$lld" libjemalloc2 $libraries
 
 ln -s "ld.lld-${llvm#libllvm}" "$new/usr/bin/ld.lld"
 for program in cargo rustc ld.lld; do
     [[ -x $new/usr/bin/$program ]] || fail "Debian's packages have no $program any more"
-    cat >"$new/bin/$program" <<SH
-#!/bin/sh
-usr=\$(dirname "\$0")/../usr
-LD_LIBRARY_PATH=\$usr/lib/x86_64-linux-gnu exec "\$usr/bin/$program" "\$@"
-SH
+    with='LD_LIBRARY_PATH=$usr/lib/x86_64-linux-gnu'
+    # With jemalloc and huge pages rustc needs 28 % less time than with glibc's malloc.
+    [[ $program != rustc ]] || with+=' LD_PRELOAD=$usr/lib/x86_64-linux-gnu/libjemalloc.so.2 MALLOC_CONF=thp:always'
+    printf '#!/bin/sh\nusr=$(dirname "$0")/../usr\n%s exec "$usr/bin/%s" "$@"\n' "$with" "$program" >"$new/bin/$program"
 done
 chmod +x "$new"/bin/*
 
