@@ -110,12 +110,7 @@ impl Client {
             .name("containerd".to_owned())
             .spawn(move || smol::block_on(connection))
             .map_err(failed)?;
-        Ok(Self {
-            socket: socket.to_owned(),
-            namespace: namespace.to_owned(),
-            lease: None,
-            send,
-        })
+        Ok(Self { socket: socket.to_owned(), namespace: namespace.to_owned(), lease: None, send })
     }
 
     /// Makes further calls under this lease.

@@ -193,3 +193,25 @@ impl embedded_io_async::Read for Body {
         Ok(timed(READ_TIMEOUT, self.response.read(buf)).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_http_with_an_ascii_host() {
+        for address in ["http://a.example:7780", "http://xn--bcher-kva.example/", "http://[::1]:1"]
+        {
+            assert!(Client::new(address).is_ok(), "{address}");
+        }
+        for (address, reason) in [
+            ("http://bücher.example", "not ASCII"),
+            ("https://a.example", "no TLS"),
+            ("ftp://a.example", "must begin with http://"),
+            ("a.example", "does not parse"),
+        ] {
+            let error = Client::new(address).err().map(|error| error.to_string());
+            assert!(error.is_some_and(|error| error.contains(reason)), "{address}");
+        }
+    }
+}
