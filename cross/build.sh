@@ -1,7 +1,8 @@
 #!/bin/bash
-# build.sh [--package NAME] [--bin NAME] [--features LIST] [--output DIRECTORY] [TRIPLE...]:
+# build.sh [--package NAME] [--bin NAME] [--features LIST] [--output DIRECTORY] [--symbols] [TRIPLE...]:
 # builds a static, stripped binary of this workspace for each machine (all four, if none is named) as
-# DIRECTORY/TRIPLE/NAME. Without options it is the agent: target/cross/TRIPLE/skiff.
+# DIRECTORY/TRIPLE/NAME. Without options it is the agent: target/cross/TRIPLE/skiff. With --symbols it
+# is not stripped.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,6 +17,7 @@ package=skiff
 bin=skiff
 features=
 output=target/cross
+strip=true
 triples=()
 while (($#)); do
     case $1 in
@@ -24,6 +26,7 @@ while (($#)); do
             declare "${1#--}=$2"
             shift
             ;;
+        --symbols) strip=false ;;
         -*) fail "unknown option $1; the first lines of the script say what there is" ;;
         *) triples+=("$1") ;;
     esac
@@ -43,7 +46,7 @@ toolchain=$PWD/target/cross/toolchain/bin
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
 # Debian's compiler is a stable one, and building std is not.
 PATH=$toolchain:$PATH RUSTC=$toolchain/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/cross/build \
-    "$toolchain/cargo" build --release --locked --config "$here/config.toml" \
+    "$toolchain/cargo" build --release --locked --config "$here/config.toml" --config profile.release.strip=$strip \
     --package "$package" --bin "$bin" --features "$features" "${triples[@]/#/--target=}"
 
 for triple in "${triples[@]}"; do
