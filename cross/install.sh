@@ -18,6 +18,8 @@ wanted=()
 for program in "${!package[@]}"; do
     command -v "$program" >/dev/null || wanted+=("${package[$program]}")
 done
+# What cc links with: gcc only recommends it.
+[[ -e /usr/include/stdio.h ]] || wanted+=(libc6-dev)
 ((${#wanted[@]})) || exit 0
 mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
 
