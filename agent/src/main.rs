@@ -14,6 +14,7 @@
 //! | `target` | where images go: containerd, or a plain directory |
 //! | `containerd` | containerd's gRPC API over its Unix socket |
 //! | `state` | the agent's own directory: lock and scratch |
+//! | `sync` | makes data durable |
 //! | `report` | what is said meanwhile |
 //! | `exit` | errors to sentences and exit codes |
 
@@ -28,6 +29,7 @@ mod pull;
 mod report;
 mod spool;
 mod state;
+mod sync;
 mod target;
 
 use cli::{Command, Options};

@@ -3,10 +3,15 @@
 //! ```text
 //! STATE/
 //!   lock         held while a pull or gc runs
-//!   pulls/ID/    scratch of a pull (see `spool`); what is left of a dead one is listed by
-//!                `skiff status` and removed by `skiff gc`
+//!   pulls/ID/    scratch of a pull (see `spool`): `wanted` names its images, `target` where they
+//!                were to go
 //! ```
+//!
+//! What is left of a dead pull is listed by `skiff status`, and removed by the next pull to the same
+//! target or by `skiff gc`. Its scratch directory, synced before anything is made under its ID,
+//! goes last: whatever else it left can be found by that ID.
 
+use crate::sync;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -55,6 +60,8 @@ pub struct Leftover {
     pub id: String,
     /// What it pulled.
     pub images: Vec<String>,
+    /// Where to ([`crate::target::Target::name`]).
+    pub target: String,
     /// Bytes of its scratch files.
     pub bytes: u64,
 }
@@ -91,15 +98,21 @@ impl StateDir {
         Ok(Lock { _file: file })
     }
 
-    /// Makes the scratch directory of a new pull. The lock must be held.
-    pub fn new_pull(&self, images: &[String]) -> Result<Scratch, StateError> {
+    /// Makes the scratch directory of a new pull to this target. The lock must be held.
+    pub fn new_pull(&self, images: &[String], target: &str) -> Result<Scratch, StateError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = format!("{:x}-{:x}", now.as_nanos(), std::process::id());
-        let path = self.path.join("pulls").join(&id);
+        let pulls = self.path.join("pulls");
+        let path = pulls.join(&id);
         fs::create_dir(&path).map_err(|e| io(&path, e))?;
         let scratch = Scratch { path, id };
-        let wanted = scratch.path.join("wanted");
-        fs::write(&wanted, images.join("\n")).map_err(|e| io(&wanted, e))?;
+        for (name, text) in [("wanted", &*images.join("\n")), ("target", target)] {
+            let path = scratch.path.join(name);
+            write(&path, text).map_err(|e| io(&path, e))?;
+        }
+        for directory in [&scratch.path, &pulls] {
+            sync::directory(directory).map_err(|e| io(directory, e))?;
+        }
         Ok(scratch)
     }
 
@@ -114,10 +127,11 @@ impl StateDir {
         let mut found = Vec::new();
         for entry in listing {
             let entry = entry.map_err(|e| io(&pulls, e))?;
-            let wanted = fs::read_to_string(entry.path().join("wanted")).unwrap_or_default();
+            let read = |name| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
             found.push(Leftover {
                 id: entry.file_name().to_string_lossy().into_owned(),
-                images: wanted.lines().map(str::to_owned).collect(),
+                images: read("wanted").lines().map(str::to_owned).collect(),
+                target: read("target"),
                 bytes: size_of(&entry.path()),
             });
         }
@@ -128,12 +142,21 @@ impl StateDir {
     /// Removes what dead pulls have left. The lock must be held.
     pub fn remove_leftovers(&self) -> Result<usize, StateError> {
         let found = self.leftovers()?;
-        for leftover in &found {
-            let path = self.path.join("pulls").join(&leftover.id);
-            fs::remove_dir_all(&path).map_err(|e| io(&path, e))?;
-        }
+        found.iter().try_for_each(|leftover| self.remove(leftover))?;
         Ok(found.len())
     }
+
+    /// Removes the scratch directory of a dead pull. The lock must be held.
+    pub fn remove(&self, leftover: &Leftover) -> Result<(), StateError> {
+        let path = self.path.join("pulls").join(&leftover.id);
+        fs::remove_dir_all(&path).map_err(|e| io(&path, e))
+    }
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    sync::file(&file)
 }
 
 fn size_of(directory: &Path) -> u64 {
@@ -156,6 +179,11 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Leaves the directory, so that the next pull finds what this one could not remove elsewhere.
+    pub fn keep(self) {
+        std::mem::forget(self);
     }
 
     /// The pull's ID: also part of snapshot keys and the lease's name.
@@ -186,13 +214,14 @@ mod tests {
         drop(lock);
         let _lock = state.lock().unwrap();
 
-        drop(state.new_pull(&["gone:1".to_owned()]).unwrap());
+        drop(state.new_pull(&["gone:1".to_owned()], "/root").unwrap());
         assert!(state.leftovers().unwrap().is_empty());
-        let dead = state.new_pull(&["a:1".to_owned(), "b:2".to_owned()]).unwrap();
-        std::mem::forget(dead);
+        let dead = state.new_pull(&["a:1".to_owned(), "b:2".to_owned()], "/root").unwrap();
+        dead.keep();
         let found = state.leftovers().unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].images.join(" "), found[0].bytes), ("a:1 b:2".to_owned(), 7));
+        assert_eq!((found[0].images.join(" "), found[0].bytes), ("a:1 b:2".to_owned(), 12));
+        assert_eq!(found[0].target, "/root");
         assert_eq!(state.remove_leftovers().unwrap(), 1);
         assert!(state.leftovers().unwrap().is_empty());
     }

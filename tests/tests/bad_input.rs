@@ -6,11 +6,12 @@
 use skiff_tests::compare::{Tree, Unpacked, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
-    Accelerator, Containerd, Fault, Outcome, Registry, Relay, Sandbox, Skiff, run,
+    Accelerator, Containerd, Fault, Outcome, Registry, Relay, Sandbox, Skiff, run, wait_for,
 };
 use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::tarball::Entry;
 use std::net::TcpListener;
+use std::time::Duration;
 
 /// Exit codes, as `skiff --help` lists them.
 const UNKNOWN: i32 = 3;
@@ -180,6 +181,33 @@ fn a_damaged_stream() {
     // And then it works.
     let outcome = ground.skiff.pull(&[&ground.wanted], &ground.accelerator.url());
     outcome.ok("after all that");
+}
+
+#[test]
+fn a_killed_pull() {
+    let ground = Ground::new();
+    let leases = || ground.device.ctr(&["leases", "ls", "-q"]).lines().count();
+    let relay = Relay::start(&ground.accelerator.address, Fault::StallAfter(300_000));
+    let arguments = ["pull", &ground.wanted, "--accelerator", &relay.url()];
+    let running = ground.skiff.start(&arguments);
+    let stalled = || relay.counts().down >= 300_000 && leases() == 1;
+    assert!(wait_for(Duration::from_secs(20), stalled), "{:?}", relay.counts());
+    drop(running);
+    let status = ground.skiff.run(&["status", "--json"]).ok("status");
+    assert!(leftovers(&status) > 1, "scratch and a snapshot are left: {}", status.stdout);
+    ground.skiff.pull(&[&ground.wanted], &ground.accelerator.url()).ok("the next pull");
+    let status = ground.skiff.run(&["status", "--json"]).ok("status");
+    assert_eq!(leftovers(&status), 0, "after the next pull: {}", status.stdout);
+    assert_eq!(leases(), 0, "leases after the next pull");
+    // A plain directory.
+    let skiff = Skiff::root(&ground.sandbox, &ground.sandbox.directory("root"));
+    let relay = Relay::start(&ground.accelerator.address, Fault::StallAfter(300_000));
+    let running = skiff.start(&["pull", &ground.wanted, "--accelerator", &relay.url()]);
+    assert!(wait_for(Duration::from_secs(20), || relay.counts().down >= 300_000));
+    drop(running);
+    skiff.pull(&[&ground.wanted], &ground.accelerator.url()).ok("the next pull into a directory");
+    let status = skiff.run(&["status", "--json"]).ok("status");
+    assert_eq!(leftovers(&status), 0, "after the next pull: {}", status.stdout);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //!
 //! Data reach the disk before containerd learns of them (`syncfs`), snapshots are committed before
 //! blobs name them, blobs are there before an image record points to them. A power cut in between
-//! leaves at worst a snapshot or blob that nothing refers to, under a lease that expires.
+//! leaves at worst a snapshot or blob that nothing refers to, under a lease that the next pull deletes.
 
 use super::PullError;
 use super::deployment::Deployment;
 use super::images::{StoredBlob, StoredImage};
 use crate::apply::finish;
 use crate::report::Report;
+use crate::sync;
 use crate::target::{BlobLabels, ImageRecord, Target};
 use std::path::PathBuf;
 
@@ -22,7 +23,7 @@ pub async fn commit(
     let (entries, layers, keys) = deployment.parts();
     finish(entries, layers)?;
     for (layer, key) in layers.iter().zip(keys) {
-        rustix::fs::syncfs(layer.root())
+        sync::file_system(layer.root())
             .map_err(|source| PullError::Directory { path: PathBuf::from(key), source })?;
     }
     for image in &deployment.images.list {

@@ -64,14 +64,27 @@ pub async fn pull(
     let mut summary = if options.dry_run {
         measure(options, &mut client, &held, report).await?
     } else {
-        let scratch = state.new_pull(&options.images)?;
-        target.begin(scratch.id()).await?;
+        let target_name = target.name();
+        for dead in state.leftovers()? {
+            // Without a target's name nothing was made there yet.
+            if dead.target.is_empty() || dead.target == target_name {
+                target.discard(&dead.id).await?;
+                state.remove(&dead)?;
+            }
+        }
+        let scratch = state.new_pull(&options.images, &target_name)?;
+        if let Err(error) = target.begin(scratch.id()).await {
+            scratch.keep();
+            return Err(error.into());
+        }
         let done = deploy(options, target, &scratch, &mut client, &held, report).await;
         // The lease goes last: without it containerd may collect what was just committed.
-        let ended = target.end().await;
-        let summary = done?;
-        ended?;
-        summary
+        if let Err(error) = target.end().await {
+            scratch.keep();
+            done?;
+            return Err(error.into());
+        }
+        done?
     };
     summary.bytes_received = client.counters().received();
     summary.bytes_sent = client.counters().sent();

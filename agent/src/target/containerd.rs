@@ -6,7 +6,7 @@
 //! `containerd.io/gc.ref.snapshot.SNAPSHOTTER`; a snapshot to its parent by itself. Labels are set
 //! when the blob is there already, too. Layer blobs are not on the device and not referred to.
 //!
-//! During a pull all is under a lease, `skiff-PULL`, which expires by itself after a day.
+//! During a pull all is under a lease, `skiff-PULL`. That of a dead pull is deleted by the next one.
 
 use super::{BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, TargetError};
 use crate::containerd::metadata::{self, MetadataError};
@@ -17,10 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// After this time containerd itself drops the lease of a pull that died.
-const LEASE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// A stack can't be deeper: overlayfs takes 500 layers.
 const MAX_DEPTH: u16 = 500;
 /// How many manifests of an index are looked at.
@@ -32,6 +29,7 @@ pub struct ContainerdTarget {
     client: Client,
     snapshotter: String,
     lease: Option<String>,
+    name: String,
 }
 
 impl ContainerdTarget {
@@ -41,7 +39,12 @@ impl ContainerdTarget {
         snapshotter: &str,
     ) -> Result<Self, TargetError> {
         let client = Client::connect(socket, namespace).await?;
-        Ok(Self { client, snapshotter: snapshotter.to_owned(), lease: None })
+        let name = format!("{} {namespace} {snapshotter}", socket.display());
+        Ok(Self { client, snapshotter: snapshotter.to_owned(), lease: None, name })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) async fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
@@ -161,7 +164,7 @@ impl ContainerdTarget {
 
     pub(super) async fn begin(&mut self, pull: &str) -> Result<(), TargetError> {
         let lease = format!("{PREFIX}{pull}");
-        self.client.create_lease(&lease, LEASE_LIFE).await?;
+        self.client.create_lease(&lease).await?;
         self.client.set_lease(Some(lease.clone()));
         self.lease = Some(lease);
         Ok(())
@@ -285,15 +288,26 @@ impl ContainerdTarget {
     }
 
     pub(super) async fn collect(&mut self) -> Result<usize, TargetError> {
-        let snapshots = self.leftovers().await?;
-        for key in &snapshots {
-            self.client.remove_snapshot(&self.snapshotter, key).await?;
-        }
+        let removed = self.remove_unfinished(PREFIX).await?;
         for lease in self.client.leases(PREFIX).await? {
             // Waits for garbage collection: what was committed and never recorded goes with it.
             self.client.delete_lease(&lease, true).await?;
         }
-        Ok(snapshots.len())
+        Ok(removed)
+    }
+
+    pub(super) async fn discard(&mut self, pull: &str) -> Result<(), TargetError> {
+        let lease = format!("{PREFIX}{pull}");
+        self.remove_unfinished(&format!("{lease}-")).await?;
+        Ok(self.client.delete_lease(&lease, false).await?)
+    }
+
+    async fn remove_unfinished(&self, prefix: &str) -> Result<usize, TargetError> {
+        let unfinished = self.client.unfinished(&self.snapshotter, prefix).await?;
+        for info in &unfinished {
+            self.client.remove_snapshot(&self.snapshotter, &info.name).await?;
+        }
+        Ok(unfinished.len())
     }
 }
 

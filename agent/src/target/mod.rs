@@ -114,6 +114,14 @@ impl Target {
         RootTarget::open(directory).map(Self::Root)
     }
 
+    /// Tells this target from others, for the record of a pull.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Containerd(target) => target.name().to_owned(),
+            Self::Root(target) => target.name(),
+        }
+    }
+
     /// The images that are held completely, at most [`MAX_HELD`].
     pub async fn held(&self) -> Result<Vec<HeldImage>, TargetError> {
         match self {
@@ -135,6 +143,14 @@ impl Target {
         match self {
             Self::Containerd(target) => target.begin(pull).await,
             Self::Root(_) => Ok(()),
+        }
+    }
+
+    /// Removes what a dead pull of this ID left here.
+    pub async fn discard(&mut self, pull: &str) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.discard(pull).await,
+            Self::Root(target) => target.discard(pull),
         }
     }
 

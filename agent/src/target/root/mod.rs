@@ -19,7 +19,7 @@
 mod records;
 mod sweep;
 
-use super::{HeldImage, ImageRecord, ListedImage, TargetError};
+use super::{HeldImage, ImageRecord, ListedImage, PREFIX, TargetError};
 use crate::containerd::metadata;
 use records::{About, Record, io, write_atomically};
 use sha2::{Digest as _, Sha256};
@@ -51,6 +51,10 @@ impl RootTarget {
             snapshots: fs::canonicalize(&target.snapshots).map_err(|e| io(directory, e))?,
             ..target
         })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.snapshots.display().to_string()
     }
 
     pub(super) fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
@@ -143,6 +147,18 @@ impl RootTarget {
         };
         let directory = self.snapshots.join(number.to_string());
         fs::remove_dir_all(&directory).map_err(|source| io(&directory, source))
+    }
+
+    /// Removes the snapshots that a dead pull was writing.
+    pub(super) fn discard(&self, pull: &str) -> Result<(), TargetError> {
+        let prefix = format!("{PREFIX}{pull}-");
+        for snapshot in self.all_snapshots()? {
+            if snapshot.about.key.is_some_and(|key| key.starts_with(&prefix)) {
+                let directory = self.snapshots.join(snapshot.number.to_string());
+                fs::remove_dir_all(&directory).map_err(|source| io(&directory, source))?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies a blob into its place; what arrives is checked once more.

@@ -1,5 +1,6 @@
 //! The small files of a plain directory: lines of a word, a space and a value.
 
+use crate::sync;
 use crate::target::TargetError;
 use skiff_protocol::Digest;
 use std::fs::{self, File};
@@ -116,7 +117,7 @@ pub(super) fn write_atomically(
     let unfinished = path.with_file_name(UNFINISHED);
     let written = File::create(&unfinished).and_then(|mut file| {
         write(&mut file)?;
-        file.sync_all()?;
+        sync::file(&file)?;
         fs::rename(&unfinished, path)
     });
     if let Err(source) = written {
@@ -128,8 +129,7 @@ pub(super) fn write_atomically(
 }
 
 pub(super) fn sync_directory(path: &Path) -> Result<(), TargetError> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.map_err(|source| io(path, source))
+    sync::directory(path).map_err(|source| io(path, source))
 }
 
 pub(super) fn io(path: &Path, source: io::Error) -> TargetError {

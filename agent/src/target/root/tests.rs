@@ -96,6 +96,17 @@ fn what_a_dead_pull_left_is_listed_and_collected() {
 }
 
 #[test]
+fn a_dead_pull_is_discarded_by_its_id() {
+    let (directory, target) = target();
+    deploy(directory.path(), &target, "app:1", 1, None);
+    target.prepare("skiff-dead-0", Some(Digest([1; 32]))).unwrap();
+    target.prepare("skiff-deader-0", None).unwrap();
+    target.discard("dead").unwrap();
+    assert_eq!(target.leftovers().unwrap(), ["skiff-deader-0"]);
+    assert_eq!(target.held(64).unwrap().len(), 1);
+}
+
+#[test]
 fn a_snapshot_is_committed_once() {
     let (directory, target) = target();
     deploy(directory.path(), &target, "app:1", 1, None);
