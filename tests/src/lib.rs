@@ -7,10 +7,11 @@
     reason = "a helper that can't do its work fails the test, and says why"
 )]
 
-pub mod compare;
 pub mod disk;
 pub mod hard;
 pub mod harness;
 pub mod layout;
 mod push;
 pub mod tarball;
+
+pub use skiff_compare as compare;

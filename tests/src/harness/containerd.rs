@@ -204,7 +204,7 @@ impl Containerd {
 
     /// An image's tree.
     pub fn tree(&self, reference: &str) -> Tree {
-        Tree::read(&self.mount(reference).path)
+        Tree::read(&self.mount(reference).path).unwrap()
     }
 
     /// Removes an image and collects garbage.

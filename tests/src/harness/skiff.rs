@@ -88,7 +88,7 @@ impl Skiff {
         if mounted.code != 0 {
             return Err(format!("mount: skiff ended with {}: {}", mounted.code, mounted.stderr));
         }
-        let tree = Tree::read(&point);
+        let tree = Tree::read(&point).unwrap();
         unmount(&point, UnmountFlags::DETACH).unwrap();
         Ok(tree)
     }

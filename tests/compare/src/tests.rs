@@ -2,7 +2,6 @@
 //! devices.
 
 use super::{Tree, differences};
-use crate::harness::Sandbox;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, chownat, lsetxattr, mknodat,
     utimensat,
@@ -20,6 +19,10 @@ fn stamp(path: &Path, sec: i64, nsec: i64) {
     let time = Timespec { tv_sec: sec, tv_nsec: nsec };
     let times = Timestamps { last_access: time, last_modification: time };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+}
+
+fn read(root: &Path) -> Tree {
+    Tree::read(root).unwrap()
 }
 
 /// A small tree with one of each.
@@ -101,16 +104,16 @@ fn each_kind_of_difference_is_seen() {
             fs::hard_link(root.join("one"), outside).unwrap();
         }),
     ];
-    let sandbox = Sandbox::new();
+    let sandbox = tempfile::tempdir().unwrap();
     let stock = sandbox.path().join("stock");
     build(&stock);
-    let stock = Tree::read(&stock);
+    let stock = read(&stock);
     for (number, (path, what, change)) in rows.iter().enumerate() {
         let other = sandbox.path().join(format!("other{number}"));
         build(&other);
-        assert_eq!(differences(&stock, &Tree::read(&other), &UNPACKED), [], "before {what}");
+        assert_eq!(differences(&stock, &read(&other), &UNPACKED), [], "before {what}");
         change(&other);
-        let found = differences(&stock, &Tree::read(&other), &UNPACKED);
+        let found = differences(&stock, &read(&other), &UNPACKED);
         let seen = found.iter().any(|found| found.path == *path && found.what == *what);
         assert!(seen, "{path}: {what} was not seen; seen was {found:?}");
     }
@@ -118,13 +121,13 @@ fn each_kind_of_difference_is_seen() {
 
 #[test]
 fn only_unnamed_directories_may_differ_in_time() {
-    let sandbox = Sandbox::new();
+    let sandbox = tempfile::tempdir().unwrap();
     let (stock, other) = (sandbox.path().join("stock"), sandbox.path().join("other"));
     build(&stock);
     build(&other);
     stamp(&stock.join("d"), DAY + 20, 0);
     stamp(&stock, DAY, 0);
-    let (stock, other) = (Tree::read(&stock), Tree::read(&other));
+    let (stock, other) = (read(&stock), read(&other));
     assert_eq!(differences(&stock, &other, &UNPACKED), []);
     assert_eq!(differences(&stock, &other, &(DAY + 30..=DAY + 40)).len(), 1);
 }
@@ -133,13 +136,28 @@ fn only_unnamed_directories_may_differ_in_time() {
 fn names_of_any_bytes_are_compared() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    let sandbox = Sandbox::new();
+    let sandbox = tempfile::tempdir().unwrap();
     let (stock, other) = (sandbox.path().join("stock"), sandbox.path().join("other"));
     for (root, name) in [(&stock, b"\xff\x01"), (&other, b"\xfe\x01")] {
         fs::create_dir(root).unwrap();
         fs::write(root.join(OsStr::from_bytes(name)), "").unwrap();
     }
-    let found = differences(&Tree::read(&stock), &Tree::read(&other), &UNPACKED);
+    let found = differences(&read(&stock), &read(&other), &UNPACKED);
     let said: Vec<_> = found.iter().map(|found| (found.path.as_str(), found.what)).collect();
     assert_eq!(said, [("\\xfe\\x01", "extra"), ("\\xff\\x01", "missing")]);
+}
+
+#[test]
+fn a_tree_survives_its_bytes() {
+    let sandbox = tempfile::tempdir().unwrap();
+    build(sandbox.path());
+    // Before 1901 and after 2038.
+    stamp(&sandbox.path().join("one"), -3_000_000_000, 999_999_999);
+    stamp(&sandbox.path().join("link"), 5_000_000_000, 1);
+    let tree = read(sandbox.path());
+    let mut bytes = tree.to_bytes().unwrap();
+    assert_eq!(Tree::from_bytes(&bytes).unwrap(), tree);
+    assert!(Tree::from_bytes(&bytes[..bytes.len() - 1]).is_err(), "too short");
+    bytes.push(0);
+    assert!(Tree::from_bytes(&bytes).is_err(), "too long");
 }

@@ -1,7 +1,8 @@
 //! The comparer: is this tree the tree that containerd's own unpack gives?
 //!
 //! [`Tree::read`] takes down everything that a program inside the container could see of a
-//! mounted tree, without following any link; [`differences`] lays two of them side by side.
+//! mounted tree, without following any link; [`differences`] lays two of them side by side. A tree
+//! can be read on one machine and compared on another: [`Tree::to_bytes`], [`Tree::from_bytes`].
 //!
 //! | compared | not compared |
 //! |---|---|
@@ -19,11 +20,13 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub use read::ReadError;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a path is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names of the seven file types")]
 pub enum FileType {
     File,
@@ -36,7 +39,7 @@ pub enum FileType {
 }
 
 /// All that is visible of one path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// What it is.
     pub kind: FileType,
@@ -65,13 +68,26 @@ pub struct Node {
 }
 
 /// A tree: path (bytes, without a slash in front; the root is empty) → node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     /// The nodes.
     pub nodes: BTreeMap<Vec<u8>, Node>,
 }
 
 impl Tree {
+    /// The tree as postcard: the same bytes on every machine.
+    pub fn to_bytes(&self) -> postcard::Result<Vec<u8>> {
+        postcard::to_allocvec(self)
+    }
+
+    /// What [`Tree::to_bytes`] wrote. Bytes after its end are an error.
+    pub fn from_bytes(bytes: &[u8]) -> postcard::Result<Self> {
+        match postcard::take_from_bytes(bytes)? {
+            (tree, []) => Ok(tree),
+            _ => Err(postcard::Error::DeserializeBadEncoding),
+        }
+    }
+
     /// Bytes of its distinct contents, and how many of those `old` has not.
     pub fn content_bytes(&self, old: &Self) -> (u64, u64) {
         let contents = |tree: &Self| -> BTreeMap<[u8; 32], u64> {
