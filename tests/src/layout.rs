@@ -53,6 +53,12 @@ impl Layer {
         Self { tar: archive(entries), compression: Compression::Gzip }
     }
 
+    /// A gzip layer of an archive on disk.
+    pub fn from_tar(path: &Path) -> Self {
+        let tar = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { tar, compression: Compression::Gzip }
+    }
+
     /// Compressed like this.
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> Self {
@@ -72,13 +78,23 @@ pub struct Image {
     pub architecture: String,
     /// Variant, such as `v7`.
     pub variant: Option<String>,
+    /// What a container of it runs; `/bin/true` by default.
+    pub command: Vec<String>,
+    /// Its variables, each as `NAME=value`.
+    pub environment: Vec<String>,
 }
 
 impl Image {
     /// An OCI image for this machine.
     pub fn new(layers: Vec<Layer>) -> Self {
-        let architecture = architecture().to_owned();
-        Self { layers, types: Types::Oci, architecture, variant: None }
+        Self {
+            layers,
+            types: Types::Oci,
+            architecture: architecture().to_owned(),
+            variant: None,
+            command: vec!["/bin/true".to_owned()],
+            environment: Vec::new(),
+        }
     }
 
     /// With these media types.
@@ -93,6 +109,20 @@ impl Image {
     pub fn platform(mut self, architecture: &str, variant: Option<&str>) -> Self {
         architecture.clone_into(&mut self.architecture);
         self.variant = variant.map(str::to_owned);
+        self
+    }
+
+    /// Running this.
+    #[must_use]
+    pub fn command(mut self, command: &[&str]) -> Self {
+        self.command = command.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// With these variables, each as `NAME=value`.
+    #[must_use]
+    pub fn environment(mut self, variables: &[&str]) -> Self {
+        self.environment = variables.iter().map(|&variable| variable.to_owned()).collect();
         self
     }
 }
@@ -231,11 +261,14 @@ impl Layout {
         let mut config = json!({
             "os": "linux",
             "architecture": image.architecture,
-            "config": {"Cmd": ["/bin/true"]},
+            "config": {"Cmd": image.command},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         });
         if let Some(variant) = &image.variant {
             config["variant"] = json!(variant);
+        }
+        if !image.environment.is_empty() {
+            config["config"]["Env"] = json!(image.environment);
         }
         let (manifest_type, config_type) = if docker {
             (
