@@ -1,5 +1,6 @@
 #!/bin/bash
 # install.sh [--without-npm]: installs what the tests, the demo and CI need, with apt-get.
+# --without-npm leaves out npm and pip3, which the demo's image doesn't need.
 # Where all of it is there already it does nothing, and needs neither root nor a network.
 set -euo pipefail
 
@@ -9,10 +10,10 @@ declare -A package=(
     [docker-registry]=docker-registry [ip]=iproute2 [make]=make [mmdebstrap]=mmdebstrap
     [gzip]=gzip [mount]=mount [nsenter]=util-linux [setpriv]=util-linux [tar]=tar
     [runc]=runc [skopeo]=skopeo [cc]=gcc
-    [node]=nodejs [npm]=npm
+    [node]=nodejs [npm]=npm [pip3]=python3-pip
     [qemu-img]=qemu-utils [qemu-io]=qemu-utils [mke2fs]=e2fsprogs [e2fsck]=e2fsprogs
 )
-[[ ${1:-} == --without-npm ]] && unset 'package[node]' 'package[npm]'
+[[ ${1:-} == --without-npm ]] && unset 'package[node]' 'package[npm]' 'package[pip3]'
 
 fail() {
     printf 'tests/install.sh: %s\n' "$*" >&2
