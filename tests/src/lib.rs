@@ -8,6 +8,7 @@
 )]
 
 pub mod disk;
+pub mod gateway;
 pub mod hard;
 pub mod harness;
 pub mod layout;
