@@ -71,7 +71,8 @@ fn code(failed: &Failed) -> u8 {
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,
             PullError::Apply(ApplyError::Path { .. }) => 1,
-            PullError::Apply(ApplyError::Spool(_)) | PullError::Spool(_) => 8,
+            PullError::Apply(ApplyError::Spool(_) | ApplyError::Writeback(_))
+            | PullError::Spool(_) => 8,
             PullError::Apply(_) => 6,
             PullError::Directory { .. } => 8,
             PullError::State(error) => state_code(error),

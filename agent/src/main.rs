@@ -14,7 +14,8 @@
 //! | `target` | where images go: containerd, or a plain directory |
 //! | `containerd` | containerd's gRPC API over its Unix socket |
 //! | `state` | the agent's own directory: lock and scratch |
-//! | `sync` | makes data durable |
+//! | `sync` | brings data to the disk |
+//! | `sys` | a system call that rustix does not have |
 //! | `report` | what is said meanwhile |
 //! | `exit` | errors to sentences and exit codes |
 
@@ -30,6 +31,7 @@ mod report;
 mod spool;
 mod state;
 mod sync;
+mod sys;
 mod target;
 
 use cli::{Command, Options};

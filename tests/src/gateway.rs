@@ -1,6 +1,7 @@
 //! The image pair of an ARM gateway, from the tars that `tests/images/gateway/build.sh` makes: small
 //! enough for an emulated device, real enough to run. Its program prints one line and ends well.
 
+use crate::device::Model;
 use crate::harness::images;
 use crate::layout::{Image, Layer, Layout};
 use std::path::Path;
@@ -21,43 +22,8 @@ const COMMAND: [&str; 2] = ["/usr/bin/python3.11", "/srv/gateway/report.py"];
 /// Running the program must leave the image's tree as it is.
 const ENVIRONMENT: [&str; 2] = ["PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1"];
 
-/// What a gateway is built with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// ARMv8, 64 bits.
-    Arm64,
-    /// ARMv7 with hardware floating point, 32 bits.
-    Armhf,
-}
-
-impl Device {
-    /// Debian's name.
-    pub fn debian(self) -> &'static str {
-        match self {
-            Self::Arm64 => "arm64",
-            Self::Armhf => "armhf",
-        }
-    }
-
-    /// Architecture and variant in an image, in Go's words.
-    pub fn platform(self) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Arm64 => ("arm64", None),
-            Self::Armhf => ("arm", Some("v7")),
-        }
-    }
-
-    /// What `uname -m` and the gateway's program call it.
-    pub fn machine(self) -> &'static str {
-        match self {
-            Self::Arm64 => "aarch64",
-            Self::Armhf => "armv7l",
-        }
-    }
-}
-
 /// Makes the layout `directory/gateway`, with the tags `old` and `new`, for a device.
-pub fn layout(directory: &Path, device: Device) -> Layout {
+pub fn layout(directory: &Path, device: Model) -> Layout {
     let tars = images().join(format!("gateway-{}", device.debian()));
     let layer = |name: &str| {
         let tar = tars.join(name);
@@ -78,7 +44,7 @@ pub fn layout(directory: &Path, device: Device) -> Layout {
 }
 
 /// The line that the program of a tag prints on a device.
-pub fn expected(device: Device, tag: &str) -> String {
+pub fn expected(device: Model, tag: &str) -> String {
     let (versions, end) = match tag {
         "old" => (OLD_VERSIONS, OLD_END),
         "new" => (NEW_VERSIONS, NEW_END),
@@ -96,7 +62,7 @@ mod tests {
     #[test]
     fn the_gateways_share_a_base_and_differ_in_a_small_layer() {
         let sandbox = crate::harness::Sandbox::new();
-        for device in [Device::Arm64, Device::Armhf] {
+        for device in [Model::Arm64, Model::Armv7] {
             let layout = layout(&sandbox.directory(device.debian()), device);
             let [old, new] = ["old", "new"].map(|tag| -> Value {
                 serde_json::from_slice(&layout.blob(&layout.digest_of(tag))).unwrap()

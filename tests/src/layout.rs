@@ -146,6 +146,22 @@ pub fn digest(bytes: &[u8]) -> String {
     text
 }
 
+/// The chain ID (OCI image specification, "Layer ChainID") of all layers of an image: the name of its
+/// snapshot. Of an index the image for `architecture` counts; `blob` reads blobs.
+pub fn chain_id(image: &str, architecture: &str, mut blob: impl FnMut(&str) -> Vec<u8>) -> String {
+    let mut json = |digest: &str| -> Value { serde_json::from_slice(&blob(digest)).unwrap() };
+    let mut manifest = json(image);
+    if let Some(manifests) = manifest["manifests"].as_array() {
+        let of_ours = |of: &&Value| of["platform"]["architecture"] == architecture;
+        let ours = manifests.iter().find(of_ours).unwrap();
+        manifest = json(ours["digest"].as_str().unwrap());
+    }
+    let config = json(manifest["config"]["digest"].as_str().unwrap());
+    let ids = config["rootfs"]["diff_ids"].as_array().unwrap();
+    let ids = ids.iter().map(|id| id.as_str().unwrap().to_owned());
+    ids.reduce(|chain, id| digest(format!("{chain} {id}").as_bytes())).unwrap()
+}
+
 /// One repository on disk.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -228,6 +244,11 @@ impl Layout {
         let found = self.tags().into_iter().find(|descriptor| name_of(descriptor) == tag);
         let found = found.unwrap_or_else(|| panic!("{}: no tag {tag}", self.path().display()));
         found["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// Name of the snapshot of a tag, for this architecture.
+    pub fn chain_id(&self, tag: &str, architecture: &str) -> String {
+        chain_id(&self.digest_of(tag), architecture, |digest| self.blob(digest))
     }
 
     /// The manifest that this machine takes of a tag.

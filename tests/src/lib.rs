@@ -1,18 +1,21 @@
 //! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
-//! [`layout`], [`hard`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, and
-//! a [`harness`] for the real programs: docker-registry, containerd, the accelerator and the agent.
+//! [`layout`], [`hard`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
+//! emulated [`device`], and a [`harness`] for the real programs: docker-registry, containerd, the
+//! accelerator and the agent.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a helper that can't do its work fails the test, and says why"
 )]
 
+pub mod device;
 pub mod disk;
 pub mod gateway;
 pub mod hard;
 pub mod harness;
 pub mod layout;
 mod push;
+pub mod random;
 pub mod tarball;
 
 pub use skiff_compare as compare;

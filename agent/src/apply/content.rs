@@ -9,8 +9,9 @@ use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
 use super::local::copy_bytes;
 use super::metadata;
-use super::{ApplyError, Beneath, printable};
+use super::{ApplyError, Beneath, Writeback, printable};
 use crate::spool::{ContentRow, Contents, Entries, EntryId, State};
+use crate::sync::Paced;
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
@@ -25,6 +26,8 @@ pub struct Tables<'a> {
     pub entries: &'a mut Entries,
     /// The layers' directories, by number.
     pub layers: &'a mut [Beneath],
+    /// What was written last.
+    pub writeback: &'a mut Writeback,
 }
 
 /// Where the writer stands.
@@ -46,6 +49,7 @@ struct Current {
     at: u64,
     /// Hash of the bytes before `at`, if they came in order from the first one on.
     hash: Option<Sha256>,
+    paced: Paced,
 }
 
 impl ContentWriter {
@@ -143,7 +147,7 @@ fn open(
         layer.open(&path, OFlags::RDWR).map_err(|e| ApplyError::path("open", &path, e))?
     };
     let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
-    Ok(Current { number, row, file, path, at, hash })
+    Ok(Current { number, row, file, path, at, hash, paced: Paced::default() })
 }
 
 impl Current {
@@ -152,8 +156,9 @@ impl Current {
             hash.update(bytes);
         }
         while !bytes.is_empty() {
-            let written = rustix::io::pwrite(&self.file, bytes, self.at)
-                .map_err(|e| ApplyError::path("write", &self.path, e))?;
+            let failed = |e| ApplyError::path("write", &self.path, e);
+            let written = rustix::io::pwrite(&self.file, bytes, self.at).map_err(failed)?;
+            self.paced.wrote(&self.file, written).map_err(failed)?;
             self.at += written as u64;
             self.row.arrived += written as u64;
             bytes = &bytes[written..];
@@ -175,7 +180,7 @@ impl Current {
             let path = printable(&self.path);
             return Err(ApplyError::WrongContent { path, digest: self.row.sha256 });
         }
-        complete(tables, self.number, self.row, &self.file)
+        complete(tables, self.number, self.row, self.file)
     }
 }
 
@@ -185,14 +190,15 @@ pub fn complete(
     tables: &mut Tables<'_>,
     number: u32,
     mut row: ContentRow,
-    file: &OwnedFd,
+    file: OwnedFd,
 ) -> Result<(), ApplyError> {
     let mut at = row.first;
     let mut first = true;
     while let Some(id) = at {
-        at = make_copy(tables, id, (!first).then_some(row.size), file)?;
+        at = make_copy(tables, id, (!first).then_some(row.size), &file)?;
         first = false;
     }
+    tables.writeback.take(file, row.size).map_err(ApplyError::Writeback)?;
     row.state = State::Done;
     Ok(tables.contents.put(number, &row)?)
 }
@@ -217,5 +223,7 @@ fn make_copy(
     let to = create_file(layer, path)?;
     copy_bytes(from, &to, size).map_err(|e| ApplyError::path("copy to", path, e))?;
     metadata::set(&to, path, meta)?;
-    Ok(stored.next)
+    let next = stored.next;
+    tables.writeback.take(to, size).map_err(ApplyError::Writeback)?;
+    Ok(next)
 }

@@ -8,6 +8,7 @@ use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
 use super::{ApplyError, Beneath};
 use crate::spool::{ContentRow, Origin, State};
+use crate::sync::{CHUNK, Paced};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags, copy_file_range, fstat, ioctl_ficlone};
 use rustix::io::Errno;
@@ -90,7 +91,7 @@ fn copy_checked(
         Err(e) => return Err(ApplyError::path("copy to", target, e)),
     }
     if copied.is_ok() && hash_file(&to, buffer).is_ok_and(|found| found == row.sha256) {
-        complete(tables, number, row, &to)?;
+        complete(tables, number, row, to)?;
         return Ok(true);
     }
     let (parent, name) =
@@ -107,12 +108,13 @@ pub fn copy_bytes(from: &OwnedFd, to: &OwnedFd, size: u64) -> rustix::io::Result
     if ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
+    let paced = Paced::default();
     let (mut read_at, mut write_at) = (0, 0);
     while write_at < size {
-        let rest = usize::try_from(size - write_at).unwrap_or(usize::MAX).min(1 << 30);
+        let rest = usize::try_from((size - write_at).min(CHUNK)).unwrap_or(PIECE);
         match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), rest) {
             Ok(0) => return Err(Errno::IO),
-            Ok(_) => {}
+            Ok(copied) => paced.wrote(to, copied)?,
             Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP) => {
                 return copy_by_hand(from, to, write_at, size);
             }
@@ -123,6 +125,7 @@ pub fn copy_bytes(from: &OwnedFd, to: &OwnedFd, size: u64) -> rustix::io::Result
 }
 
 fn copy_by_hand(from: &OwnedFd, to: &OwnedFd, mut at: u64, size: u64) -> rustix::io::Result<()> {
+    let paced = Paced::default();
     let mut buffer = vec![0; PIECE];
     while at < size {
         let rest = usize::try_from(size - at).unwrap_or(PIECE).min(PIECE);
@@ -133,6 +136,7 @@ fn copy_by_hand(from: &OwnedFd, to: &OwnedFd, mut at: u64, size: u64) -> rustix:
         let mut piece = &buffer[..read];
         while !piece.is_empty() {
             let written = rustix::io::pwrite(to, piece, at)?;
+            paced.wrote(to, written)?;
             at += written as u64;
             piece = &piece[written..];
         }

@@ -7,6 +7,7 @@
 //! end     ──▶ finish    hard links, then the times of directories
 //!             hash      a file's digest, read back
 //!             beneath   no path from the network leads out of the layer's directory
+//!             writeback keeps small what is not on the disk yet
 //!             metadata  owner, attributes, mode, times, in the order that loses none of them
 //! ```
 //!
@@ -20,12 +21,14 @@ mod finish;
 mod hash;
 mod local;
 mod metadata;
+mod writeback;
 
 pub use beneath::{Beneath, open_directory};
 pub use content::{ContentWriter, Tables};
 pub use entry::make_entry;
 pub use finish::finish;
 pub use local::copy_held;
+pub use writeback::Writeback;
 
 use crate::spool::SpoolError;
 use rustix::io::Errno;
@@ -45,6 +48,9 @@ pub enum ApplyError {
         /// Why.
         source: Errno,
     },
+    /// What was written can't reach the disk.
+    #[error("cannot write the new snapshot's files to the disk")]
+    Writeback(#[source] Errno),
     /// The accelerator sent a path or an attribute that could do harm.
     #[error("the accelerator sent an entry that is refused: '{path}' ({reason})")]
     Refused {

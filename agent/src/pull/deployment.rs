@@ -2,7 +2,7 @@
 
 use super::images::Images;
 use super::{Answer, PullError};
-use crate::apply::{Beneath, Tables, make_entry, open_directory};
+use crate::apply::{Beneath, Tables, Writeback, make_entry, open_directory};
 use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
 use crate::state::Scratch;
@@ -24,6 +24,7 @@ pub struct Deployment {
     pub contents: Contents,
     entries: Entries,
     layers: Vec<Beneath>,
+    writeback: Writeback,
     /// Keys of the prepared snapshots.
     keys: Vec<String>,
     /// Which held images contents are copied from.
@@ -53,6 +54,7 @@ impl Deployment {
             contents: Contents::create(scratch.path())?,
             entries: Entries::create(scratch.path())?,
             layers: Vec::new(),
+            writeback: Writeback::default(),
             keys: Vec::new(),
             sources_used: [false; MAX_HELD],
             path: PathBuffer::new(),
@@ -64,7 +66,12 @@ impl Deployment {
 
     /// What the content writer works on.
     pub fn tables(&mut self) -> Tables<'_> {
-        Tables { contents: &self.contents, entries: &mut self.entries, layers: &mut self.layers }
+        Tables {
+            contents: &self.contents,
+            entries: &mut self.entries,
+            layers: &mut self.layers,
+            writeback: &mut self.writeback,
+        }
     }
 
     /// Entries, directories and snapshot keys of the layers, to finish them.

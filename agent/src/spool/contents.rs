@@ -2,6 +2,7 @@
 
 use super::entries::EntryId;
 use super::{SpoolError, create};
+use crate::sync::Paced;
 use skiff_protocol::{Digest, Ranges};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -115,6 +116,7 @@ impl ContentRow {
 #[derive(Debug)]
 pub struct Contents {
     file: File,
+    paced: Paced,
     count: u32,
     space: u64,
 }
@@ -122,7 +124,8 @@ pub struct Contents {
 impl Contents {
     /// No contents yet.
     pub fn create(directory: &Path) -> Result<Self, SpoolError> {
-        Ok(Self { file: create(directory, NAME)?, count: 0, space: 0 })
+        let file = create(directory, NAME)?;
+        Ok(Self { file, paced: Paced::default(), count: 0, space: 0 })
     }
 
     /// How many there are.
@@ -179,7 +182,8 @@ impl Contents {
     pub fn put(&self, number: u32, row: &ContentRow) -> Result<(), SpoolError> {
         self.file
             .write_all_at(&row.to_bytes(), u64::from(number) * ROW_U64)
-            .map_err(|source| SpoolError::io(NAME, source))
+            .map_err(|source| SpoolError::io(NAME, source))?;
+        self.paced.wrote(&self.file, ROW).map_err(|errno| SpoolError::io(NAME, errno))
     }
 
     /// The numbers of the contents whose local source was damaged.

@@ -10,6 +10,7 @@
 //! point to, stand in the same file between entries, as records of layer [`NO_LAYER`].
 
 use super::{SpoolError, create};
+use crate::sync::Paced;
 use skiff_protocol::limits::{MAX_PATH, MAX_RECORD};
 use skiff_protocol::record::Entry;
 use std::fs::File;
@@ -52,6 +53,7 @@ pub struct Stored<'a> {
 #[derive(Debug)]
 pub struct Entries {
     file: File,
+    paced: Paced,
     end: u64,
     buffer: Vec<u8>,
 }
@@ -59,7 +61,8 @@ pub struct Entries {
 impl Entries {
     /// No entries yet.
     pub fn create(directory: &Path) -> Result<Self, SpoolError> {
-        Ok(Self { file: create(directory, NAME)?, end: 0, buffer: vec![0; HEAD + LONGEST] })
+        let file = create(directory, NAME)?;
+        Ok(Self { file, paced: Paced::default(), end: 0, buffer: vec![0; HEAD + LONGEST] })
     }
 
     /// Adds an entry, given with its whole path as suffix.
@@ -86,6 +89,7 @@ impl Entries {
         self.file
             .write_all_at(&self.buffer[..HEAD + body], id.0)
             .map_err(|source| SpoolError::io(NAME, source))?;
+        self.paced.wrote(&self.file, HEAD + body).map_err(|errno| SpoolError::io(NAME, errno))?;
         self.end += HEAD_U64 + u64::from(len);
         Ok(id)
     }

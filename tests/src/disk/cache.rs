@@ -8,6 +8,7 @@
 //! A write with FUA stands in the list too, marked: a cut always keeps it. It has its place in the order,
 //! so an earlier write that survives can't undo it, and a later one can.
 
+use crate::random::SplitMix64;
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -319,18 +320,6 @@ impl Chance {
 
     fn keeps(&mut self) -> bool {
         self.random.next() % 10 < self.keep
-    }
-}
-
-/// The generator of Steele, Lea and Flood ("Fast Splittable Pseudorandom Number Generators").
-pub(super) struct SplitMix64(pub u64);
-
-impl SplitMix64 {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

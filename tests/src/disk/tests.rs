@@ -4,9 +4,10 @@
 //! qemu-io flushes when it ends, so it is ended by a signal where nothing shall be flushed. Without
 //! `-t writeback` all its writes have FUA set.
 
-use super::cache::{Change, SECTOR, SplitMix64};
+use super::cache::{Change, SECTOR};
 use super::*;
 use crate::harness::{Sandbox, run};
+use crate::random::SplitMix64;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -4,9 +4,8 @@ use super::netns::NetNs;
 use super::process::{Daemon, kill_users, run};
 use super::sandbox::Sandbox;
 use crate::compare::{Tree, Unpacked, report};
-use crate::layout::digest;
+use crate::layout::{architecture, chain_id};
 use rustix::mount::{UnmountFlags, unmount};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -139,6 +138,17 @@ impl Containerd {
     /// A stock pull, and the tree that it gives.
     pub fn stock(&self, reference: &str) -> Stock {
         self.pull(reference);
+        self.unpacked(reference)
+    }
+
+    /// The same of an image for another platform, such as `linux/arm/v7`.
+    pub fn stock_of(&self, reference: &str, platform: &str) -> Stock {
+        let pull = ["images", "pull", "--plain-http", "--snapshotter", "overlayfs", "--platform"];
+        self.ctr(&[&pull[..], &[platform, reference]].concat());
+        self.unpacked(reference)
+    }
+
+    fn unpacked(&self, reference: &str) -> Stock {
         // Layers that images share were unpacked with the first of them.
         let unpacked = self.started..=now();
         Stock { tree: self.tree(reference), unpacked, digest: self.digest(reference) }
@@ -171,20 +181,9 @@ impl Containerd {
         output.stdout
     }
 
-    /// Name of an image's snapshot: the chain ID of its layers.
+    /// Name of an image's snapshot.
     pub fn chain_id(&self, reference: &str) -> String {
-        let json = |digest: &str| -> Value { serde_json::from_slice(&self.blob(digest)).unwrap() };
-        let mut manifest = json(&self.digest(reference));
-        if let Some(manifests) = manifest["manifests"].as_array() {
-            let of_ours =
-                |of: &&Value| of["platform"]["architecture"] == crate::layout::architecture();
-            let ours = manifests.iter().find(of_ours).unwrap();
-            manifest = json(ours["digest"].as_str().unwrap());
-        }
-        let config = json(manifest["config"]["digest"].as_str().unwrap());
-        let ids = config["rootfs"]["diff_ids"].as_array().unwrap();
-        let ids = ids.iter().map(|id| id.as_str().unwrap().to_owned());
-        ids.reduce(|chain, id| digest(format!("{chain} {id}").as_bytes())).unwrap()
+        chain_id(&self.digest(reference), architecture(), |digest| self.blob(digest))
     }
 
     /// Mounts an image's tree, read-only.

@@ -1,0 +1,297 @@
+//! The cross-built agent on emulated devices: with containerd (arm64) and on a plain directory (armv7),
+//! each with Debian's kernel and a newer one. The devices with the newer kernel have no clock.
+//!
+//! Everywhere the gateway's image is pulled (in a cgroup of 8 MiB), run, updated, run, and compared.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::Value;
+use skiff_tests::compare::report;
+use skiff_tests::device::{Answer, Device, Kernel, Model, Setup, guest_url};
+use skiff_tests::gateway;
+use skiff_tests::hard::repositories;
+use skiff_tests::harness::{Accelerator, Containerd, Registry, Sandbox};
+use skiff_tests::layout::Layout;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Exit codes, as `skiff --help` lists them.
+const LINK: i32 = 4;
+const DISK: i32 = 8;
+
+/// A cgroup of 8 MiB for the shell that says this.
+const SMALL: &str = "mkdir -p /sys/fs/cgroup/small; cd /sys/fs/cgroup/small; echo 8M >memory.max; \
+                     echo 0 >cgroup.procs; cd /root";
+/// Waits until 2 MB have come over the link since it was said.
+const HALFWAY: &str = "rx() { cat /sys/class/net/eth0/statistics/rx_bytes; }; \
+                       from=$(rx); while [ $(($(rx) - from)) -lt 2000000 ]; do sleep 0.02; done";
+/// Of the hard images, those that a kernel or a machine could make a difference to.
+const HARD: [&str; 6] = ["metadata", "times", "types", "xattrs", "hard-links", "whiteouts"];
+
+/// An image in the registry.
+struct Pushed {
+    reference: String,
+    /// Name of its snapshot.
+    chain_id: String,
+}
+
+struct Ground {
+    // Dropped in this order: processes before the directory that they use.
+    accelerator: Accelerator,
+    _registry: Registry,
+    old: Pushed,
+    new: Pushed,
+    /// Of each hard image its first version and its last.
+    hard: Vec<[Pushed; 2]>,
+    sandbox: Sandbox,
+    model: Model,
+    started: Instant,
+}
+
+impl Ground {
+    fn new(model: Model) -> Self {
+        let sandbox = Sandbox::new();
+        let registry = Registry::start(&sandbox);
+        let layouts = sandbox.directory("layouts");
+        let layout = gateway::layout(&layouts, model);
+        let push = |layout: &Layout, tag: &str| Pushed {
+            reference: registry.push(layout, tag),
+            chain_id: layout.chain_id(tag, model.platform().0),
+        };
+        let [old, new] = ["old", "new"].map(|tag| push(&layout, tag));
+        let (architecture, variant) = model.platform();
+        let mut hard = repositories();
+        hard.retain(|repository| HARD.contains(&repository.name));
+        assert_eq!(hard.len(), HARD.len(), "hard images have other names now");
+        let hard = hard.into_iter().map(|mut repository| {
+            let last = repository.versions.len() - 1;
+            for (_, images) in &mut repository.versions {
+                for image in images {
+                    *image = image.clone().platform(architecture, variant);
+                }
+            }
+            let layout = repository.write(&layouts);
+            [0, last].map(|version| push(&layout, &repository.versions[version].0))
+        });
+        let hard = hard.collect();
+        let accelerator = Accelerator::start(&sandbox, &format!("http://{}", registry.host));
+        let started = Instant::now();
+        Self { accelerator, _registry: registry, old, new, hard, sandbox, model, started }
+    }
+
+    fn boot(&self, kernel: Kernel) -> Device {
+        let clock = (kernel == Kernel::New).then_some(0);
+        Device::boot(&self.sandbox, &Setup { clock, ..Setup::new(self.model, kernel) })
+    }
+
+    /// Where hard images are compared. What else can go wrong is tried with the other kernel: the
+    /// devices are slow.
+    fn hard_images(&self, kernel: Kernel) -> &[[Pushed; 2]] {
+        if kernel == Kernel::Old { &self.hard } else { &[] }
+    }
+
+    /// `skiff pull`, preceded and accompanied by other commands.
+    fn pull_with(&self, device: &mut Device, before: &str, meanwhile: &str, tail: &str) -> Answer {
+        let url = guest_url(&self.accelerator.url());
+        device.run(&format!(
+            "({before}; exec skiff pull --json --accelerator {url} {tail}) & {meanwhile}; wait $!"
+        ))
+    }
+
+    fn pull(&self, device: &mut Device, tail: &str) -> Answer {
+        self.pull_with(device, ":", ":", tail)
+    }
+
+    /// The first pull of a device, in a small cgroup. Whoever has no clock gets one meanwhile.
+    fn first_pull(&self, device: &mut Device, kernel: Kernel, options: &str) -> Value {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let set = format!("{HALFWAY}; date -u -s @{now} >/dev/null");
+        let meanwhile = if kernel == Kernel::New { &*set } else { ":" };
+        let pulled =
+            self.pull_with(device, SMALL, meanwhile, &format!("{options} {}", self.old.reference));
+        if pulled.status != 0 {
+            println!("{}", device.run("dmesg | tail -n 60").text());
+        }
+        let pulled = done(&pulled.ok("the first pull, in 8 MiB"));
+        let peak = device.run("cat /sys/fs/cgroup/small/memory.peak; grep -w oom_kill /sys/fs/cgroup/small/memory.events");
+        self.say(&format!(
+            "first pull done; peak of its cgroup and kills: {}",
+            peak.text().replace('\n', ", ")
+        ));
+        pulled
+    }
+
+    /// Says what has been done, with the seconds.
+    fn say(&self, what: &str) {
+        println!("{:?}: {:4} s: {what}", self.model, self.started.elapsed().as_secs());
+    }
+
+    /// A link that is down, and one that goes down for a while in the middle of a pull.
+    fn link(&self, device: &mut Device, options: &str) {
+        let tail = format!("{options} {}", self.old.reference);
+        let answer = self.pull_with(device, "ip link set eth0 down", ":", &tail);
+        assert_eq!(answer.status, LINK, "without a link: {}", answer.text());
+        let cut = format!("{HALFWAY}; ip link set eth0 down; sleep 4; ip link set eth0 up");
+        self.pull_with(device, "ip link set eth0 up", &cut, &tail).ok("a link that comes back");
+        self.say("the link was cut and restored");
+    }
+
+    /// A disk with some 15 MB of room, where the image needs more. (ext4 keeps 16 MiB for itself.)
+    fn full_disk(&self, device: &mut Device, options: &str, target_options: &str) {
+        let fill = "sync; fallocate -l $(($(stat -f -c '%f * %S' /) - 30000000)) /fill";
+        device.run(fill).ok("fill the disk");
+        let tail = format!("{options} {}", self.old.reference);
+        let answer = self.pull(device, &tail);
+        assert_eq!(answer.status, DISK, "on a full disk: {}", answer.text());
+        let left = device.run(&format!("skiff status --json {target_options}")).ok("status");
+        assert_eq!(left.matches("\"id\"").count(), 0, "a full disk leaves: {left}");
+        device.run("rm /fill").ok("room again");
+        self.pull(device, &tail).ok("with room again");
+        self.say("the disk was full");
+    }
+}
+
+/// The last line of `skiff pull --json`.
+fn done(output: &str) -> Value {
+    let line = output.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON ({e}): {output:?}"))
+}
+
+fn number(done: &Value, field: &str) -> u64 {
+    done[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {done}"))
+}
+
+/// An update sends what is new, in one request.
+fn check_delta(fresh: &Value, update: &Value) {
+    assert_eq!(number(update, "requests"), 1);
+    let [fresh, update] = [fresh, update].map(|done| number(done, "bytes_received"));
+    assert!(update * 2 < fresh, "the update had {update} bytes, the fresh pull {fresh}");
+}
+
+#[test]
+fn arm64_with_debians_kernel() {
+    arm64(Kernel::Old);
+}
+
+#[test]
+fn arm64_with_a_newer_kernel_and_no_clock() {
+    arm64(Kernel::New);
+}
+
+fn arm64(kernel: Kernel) {
+    let ground = Ground::new(Model::Arm64);
+    let mut device = ground.boot(kernel);
+    let device = &mut device;
+    device.wait_for_containerd();
+    ground.say("booted");
+    let (old, new) = (&*ground.old.reference, &*ground.new.reference);
+
+    let fresh = ground.first_pull(device, kernel, "");
+    let printed = device.container(old).ok("the old image");
+    assert_eq!(printed, gateway::expected(ground.model, "old"));
+    ground.say("run");
+    let update = done(&ground.pull(device, new).ok("update"));
+    check_delta(&fresh, &update);
+    let printed = device.container(new).ok("the new image");
+    assert_eq!(printed, gateway::expected(ground.model, "new"));
+    ground.say("updated and run");
+
+    // What containerd itself unpacks here, beside it.
+    let mut wrong = Vec::new();
+    let mut compare = |device: &mut Device, image: &Pushed| {
+        let stock = guest_url(&image.reference);
+        let script = format!(
+            "date +%s; ctr -n stock images pull --plain-http --snapshotter overlayfs {stock} \
+             >/dev/null; date +%s"
+        );
+        let times = device.run(&script).ok("stock's pull");
+        let mut times = times.lines().map(|line| line.parse::<i64>().unwrap());
+        let unpacked = times.next().unwrap()..=times.next_back().unwrap();
+        let trees = ["stock", "default"].map(|space| device.snapshot_tree(space, &image.chain_id));
+        if let Some(said) = report(&trees[0], &trees[1], &unpacked) {
+            wrong.push(format!("{}: {said}", image.reference));
+        }
+    };
+    compare(device, &ground.new);
+    ground.say("compared");
+    for [first, last] in ground.hard_images(kernel) {
+        for image in [first, last] {
+            ground.pull(device, &image.reference).ok(&image.reference);
+        }
+        compare(device, last);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    ground.say("hard images compared");
+
+    if kernel == Kernel::New {
+        device.run(&format!("ctr images rm --sync {old} {new}")).ok("remove");
+        ground.link(device, "");
+        device.run(&format!("ctr images rm --sync {old}")).ok("remove");
+        ground.full_disk(device, "", "");
+        let printed = device.container(old).ok("after all that");
+        assert_eq!(printed, gateway::expected(ground.model, "old"));
+    }
+    let leases = device.run("ctr leases ls -q").ok("leases");
+    assert_eq!(leases, "", "leases are left");
+    ground.say("done");
+}
+
+#[test]
+fn armv7_with_debians_kernel() {
+    armv7(Kernel::Old);
+}
+
+#[test]
+fn armv7_with_a_newer_kernel_and_no_clock() {
+    armv7(Kernel::New);
+}
+
+fn armv7(kernel: Kernel) {
+    let ground = Ground::new(Model::Armv7);
+    // This device has no containerd: the host's unpacks for it.
+    let containerd = Containerd::start(&ground.sandbox);
+    let stock = |image: &str| containerd.stock_of(image, "linux/arm/v7");
+    let mut device = ground.boot(kernel);
+    let device = &mut device;
+    let (old, new) = (&*ground.old.reference, &*ground.new.reference);
+    let root = "--root /var/lib/images";
+    device.run("mkdir /var/lib/images /run/mounted").ok("directories");
+    ground.say("booted");
+    let run = |device: &mut Device, image: &str| {
+        let script = format!(
+            "skiff mount {image} /run/mounted {root} && PYTHONDONTWRITEBYTECODE=1 \
+             chroot /run/mounted /usr/bin/python3.11 /srv/gateway/report.py; s=$?; umount /run/mounted; exit $s"
+        );
+        device.run(&script).ok(image)
+    };
+
+    let fresh = ground.first_pull(device, kernel, root);
+    assert_eq!(run(device, old), gateway::expected(ground.model, "old"));
+    ground.say("run");
+    let update = done(&ground.pull(device, &format!("{root} {new}")).ok("update"));
+    check_delta(&fresh, &update);
+    assert_eq!(run(device, new), gateway::expected(ground.model, "new"));
+    ground.say("updated and run");
+
+    let mut wrong = Vec::new();
+    let mut compare = |device: &mut Device, image: &str| {
+        let tree = device.mounted_tree("/var/lib/images", image);
+        wrong.extend(stock(image).report(&tree).map(|said| format!("{image}: {said}")));
+    };
+    compare(device, new);
+    for [first, last] in ground.hard_images(kernel) {
+        for image in [first, last] {
+            ground.pull(device, &format!("{root} {}", image.reference)).ok(&image.reference);
+        }
+        compare(device, &last.reference);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    ground.say("compared");
+
+    if kernel == Kernel::New {
+        device.run(&format!("skiff rm {old} {root} && skiff rm {new} {root}")).ok("remove");
+        ground.link(device, root);
+        device.run(&format!("skiff rm {old} {root}")).ok("remove");
+        ground.full_disk(device, root, root);
+        assert_eq!(run(device, old), gateway::expected(ground.model, "old"));
+    }
+    ground.say("done");
+}
