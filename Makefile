@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build cross images lint deny unit test demo
+.PHONY: help build cross images lint deny unit test test-long bench demo
 
 DENY := target/tools/bin/cargo-deny
 
@@ -35,6 +35,12 @@ unit: ## the tests of the parts
 
 test: ## all tests (as root; installs what they need; prints the seconds of each part)
 	@tests/run.sh
+
+test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them)
+	@SKIFF_CUTS=20 tests/run.sh
+
+bench: ## 200 power cuts, in some two hours (as root)
+	@SKIFF_CUTS=200 tests/run.sh install build images cross programs qemu power-cut
 
 demo: ## pull a real image, run it, update it, beside stock containerd (as root)
 	@tests/install.sh --without-npm

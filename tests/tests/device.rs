@@ -43,11 +43,12 @@ struct Ground {
     hard: Vec<[Pushed; 2]>,
     sandbox: Sandbox,
     model: Model,
+    kernel: Kernel,
     started: Instant,
 }
 
 impl Ground {
-    fn new(model: Model) -> Self {
+    fn new(model: Model, kernel: Kernel) -> Self {
         let sandbox = Sandbox::new();
         let registry = Registry::start(&sandbox);
         let layouts = sandbox.directory("layouts");
@@ -74,18 +75,19 @@ impl Ground {
         let hard = hard.collect();
         let accelerator = Accelerator::start(&sandbox, &format!("http://{}", registry.host));
         let started = Instant::now();
-        Self { accelerator, _registry: registry, old, new, hard, sandbox, model, started }
+        Self { accelerator, _registry: registry, old, new, hard, sandbox, model, kernel, started }
     }
 
-    fn boot(&self, kernel: Kernel) -> Device {
+    fn boot(&self) -> Device {
+        let kernel = self.kernel;
         let clock = (kernel == Kernel::New).then_some(0);
         Device::boot(&self.sandbox, &Setup { clock, ..Setup::new(self.model, kernel) })
     }
 
     /// Where hard images are compared. What else can go wrong is tried with the other kernel: the
     /// devices are slow.
-    fn hard_images(&self, kernel: Kernel) -> &[[Pushed; 2]] {
-        if kernel == Kernel::Old { &self.hard } else { &[] }
+    fn hard_images(&self) -> &[[Pushed; 2]] {
+        if self.kernel == Kernel::Old { &self.hard } else { &[] }
     }
 
     /// `skiff pull`, preceded and accompanied by other commands.
@@ -101,10 +103,10 @@ impl Ground {
     }
 
     /// The first pull of a device, in a small cgroup. Whoever has no clock gets one meanwhile.
-    fn first_pull(&self, device: &mut Device, kernel: Kernel, options: &str) -> Value {
+    fn first_pull(&self, device: &mut Device, options: &str) -> Value {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let set = format!("{HALFWAY}; date -u -s @{now} >/dev/null");
-        let meanwhile = if kernel == Kernel::New { &*set } else { ":" };
+        let meanwhile = if self.kernel == Kernel::New { &*set } else { ":" };
         let pulled =
             self.pull_with(device, SMALL, meanwhile, &format!("{options} {}", self.old.reference));
         if pulled.status != 0 {
@@ -121,7 +123,8 @@ impl Ground {
 
     /// Says what has been done, with the seconds.
     fn say(&self, what: &str) {
-        println!("{:?}: {:4} s: {what}", self.model, self.started.elapsed().as_secs());
+        let Self { model, kernel, started, .. } = self;
+        println!("{model:?}, {kernel:?} kernel: {:4} s: {what}", started.elapsed().as_secs());
     }
 
     /// A link that is down, and one that goes down for a while in the middle of a pull.
@@ -177,14 +180,14 @@ fn arm64_with_a_newer_kernel_and_no_clock() {
 }
 
 fn arm64(kernel: Kernel) {
-    let ground = Ground::new(Model::Arm64);
-    let mut device = ground.boot(kernel);
+    let ground = Ground::new(Model::Arm64, kernel);
+    let mut device = ground.boot();
     let device = &mut device;
     device.wait_for_containerd();
     ground.say("booted");
     let (old, new) = (&*ground.old.reference, &*ground.new.reference);
 
-    let fresh = ground.first_pull(device, kernel, "");
+    let fresh = ground.first_pull(device, "");
     let printed = device.container(old).ok("the old image");
     assert_eq!(printed, gateway::expected(ground.model, "old"));
     ground.say("run");
@@ -212,7 +215,7 @@ fn arm64(kernel: Kernel) {
     };
     compare(device, &ground.new);
     ground.say("compared");
-    for [first, last] in ground.hard_images(kernel) {
+    for [first, last] in ground.hard_images() {
         for image in [first, last] {
             ground.pull(device, &image.reference).ok(&image.reference);
         }
@@ -245,11 +248,11 @@ fn armv7_with_a_newer_kernel_and_no_clock() {
 }
 
 fn armv7(kernel: Kernel) {
-    let ground = Ground::new(Model::Armv7);
+    let ground = Ground::new(Model::Armv7, kernel);
     // This device has no containerd: the host's unpacks for it.
     let containerd = Containerd::start(&ground.sandbox);
     let stock = |image: &str| containerd.stock_of(image, "linux/arm/v7");
-    let mut device = ground.boot(kernel);
+    let mut device = ground.boot();
     let device = &mut device;
     let (old, new) = (&*ground.old.reference, &*ground.new.reference);
     let root = "--root /var/lib/images";
@@ -263,7 +266,7 @@ fn armv7(kernel: Kernel) {
         device.run(&script).ok(image)
     };
 
-    let fresh = ground.first_pull(device, kernel, root);
+    let fresh = ground.first_pull(device, root);
     assert_eq!(run(device, old), gateway::expected(ground.model, "old"));
     ground.say("run");
     let update = done(&ground.pull(device, &format!("{root} {new}")).ok("update"));
@@ -277,7 +280,7 @@ fn armv7(kernel: Kernel) {
         wrong.extend(stock(image).report(&tree).map(|said| format!("{image}: {said}")));
     };
     compare(device, new);
-    for [first, last] in ground.hard_images(kernel) {
+    for [first, last] in ground.hard_images() {
         for image in [first, last] {
             ground.pull(device, &format!("{root} {}", image.reference)).ok(&image.reference);
         }

@@ -95,6 +95,11 @@ impl Disk {
         state.medium.cut(cut).unwrap()
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Back to the base, with all counts at 0. Every connection is dropped.
     pub fn reset(&self) {
         let mut state = lock(&self.shared);
