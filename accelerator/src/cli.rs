@@ -2,6 +2,7 @@
 
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 use skiff_accelerator::serve::PACK_LEVEL;
+use skiff_accelerator::store::PostgresUrl;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,9 +12,9 @@ skiff-accelerator: deltas of container images, beside an OCI registry
 
 Usage:
   skiff-accelerator serve  --registry REGISTRY --data DIR [--listen ADDR:PORT]
-                           [--cache-bytes N] [--level N]
+                           [--database URL] [--cache-bytes N] [--level N]
   skiff-accelerator ingest --registry REGISTRY --data DIR [--platform OS/ARCH[/VARIANT]]
-                           [--cache-bytes N] IMAGE...
+                           [--database URL] [--cache-bytes N] IMAGE...
 
 Commands:
   serve   Answer devices. Prints one line, `listening on ADDR:PORT`, once it does.
@@ -22,7 +23,10 @@ Commands:
 
 Options:
   --registry REGISTRY  http://HOST[:PORT], https://HOST[:PORT], or oci:DIR (DIR/REPOSITORY/oci-layout)
-  --data DIR           where metadata and caches are kept
+  --data DIR           where metadata and caches are kept; each process needs its own
+  --database URL       postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE: metadata are kept in this
+                       PostgreSQL database (without TLS), which several accelerators may share, and
+                       one of them reads a layer for all; default SQLite, DIR/metadata.db
   --listen ADDR:PORT   default 127.0.0.1:7780; port 0 takes any free port
   --platform PLATFORM  default linux/ and this machine's architecture
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
@@ -31,13 +35,15 @@ Options:
   -V, --version        the version
 
 Environment:
+  PGPASSWORD           the password for --database, which other users can't see there as they can
+                       in the command line; ~/.pgpass is read, too
   SKIFF_LOG            error, warn, info (default), debug or trace; the log goes to stderr
 
 Exit codes:
   0  done
   1  something failed that is not listed below
   2  the command line is wrong
-  3  the data directory or the address can't be used
+  3  the data directory, the database or the address can't be used
   4  an image is not found, or has nothing for the platform
   5  the registry does not answer or refuses access
   6  an image is damaged or can't be unpacked
@@ -63,6 +69,8 @@ pub(crate) struct Common {
     pub(crate) registry: String,
     /// Where metadata and caches are kept.
     pub(crate) data: PathBuf,
+    /// Where metadata are kept, if not there.
+    pub(crate) database: Option<PostgresUrl>,
     /// Most bytes of each cache.
     pub(crate) cache_bytes: u64,
 }
@@ -75,7 +83,7 @@ pub(crate) fn parse(
 ) -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut values = Vec::new();
-    let (mut registry, mut data) = (None, None);
+    let (mut registry, mut data, mut database) = (None, None, None);
     let mut cache_bytes = CACHE_BYTES;
     let (mut listen, mut level, mut platform) = (None, None, None);
     while let Some(argument) = parser.next()? {
@@ -84,6 +92,7 @@ pub(crate) fn parse(
             Short('V') | Long("version") => return Ok(Command::Version),
             Long("registry") => registry = Some(parser.value()?.string()?),
             Long("data") => data = Some(PathBuf::from(parser.value()?)),
+            Long("database") => database = Some(database_url(parser.value()?)?),
             Long("cache-bytes") => cache_bytes = parser.value()?.parse()?,
             Long("listen") => listen = Some(parser.value()?.parse()?),
             Long("platform") => platform = Some(parser.value()?.string()?),
@@ -102,6 +111,7 @@ pub(crate) fn parse(
     let common = Common {
         registry: registry.ok_or("--registry is missing; give http://…, https://… or oci:DIR")?,
         data: data.ok_or("--data is missing; give a directory for metadata and caches")?,
+        database,
         cache_bytes,
     };
     let images: Vec<String> = values.collect();
@@ -124,6 +134,12 @@ pub(crate) fn parse(
         }),
         other => Err(format!("there is no command {other:?}; see --help").into()),
     }
+}
+
+/// lexopt's own errors would repeat the value, and with it the password.
+fn database_url(value: OsString) -> Result<PostgresUrl, lexopt::Error> {
+    let text = value.into_string().map_err(|_| "--database is not text in UTF-8")?;
+    PostgresUrl::parse(&text).map_err(|error| error.to_string().into())
 }
 
 /// This machine, in the OCI's words.
@@ -149,14 +165,19 @@ mod tests {
         let common = Common {
             registry: "oci:/images".to_owned(),
             data: PathBuf::from("/data"),
+            database: None,
             cache_bytes: CACHE_BYTES,
         };
         assert_eq!(
             parsed("serve --registry oci:/images --data=/data --listen [::1]:0 --level 12"),
             Ok(Command::Serve { common, listen: "[::1]:0".parse().unwrap(), level: 12 })
         );
-        let ingest = parsed("ingest a:1 --registry http://r --data d --platform linux/arm/v6 b:2");
-        let Ok(Command::Ingest { platform, images, .. }) = ingest else { panic!("{ingest:?}") };
+        let ingest = parsed(
+            "ingest a:1 --registry http://r --data d --platform linux/arm/v6 b:2 \
+             --database postgres://u:p@h/d",
+        );
+        let Ok(Command::Ingest { platform, images, common }) = ingest else { panic!("{ingest:?}") };
+        assert_eq!(common.database.unwrap().to_string(), "postgres://h/d");
         assert_eq!((platform.as_str(), images), ("linux/arm/v6", vec!["a:1".into(), "b:2".into()]));
     }
 
@@ -169,6 +190,7 @@ mod tests {
             ("serve --registry oci:x --data d image", "takes no images"),
             ("serve --registry oci:x --data d --level 13", "1 to 12"),
             ("ingest --registry oci:x --data d", "needs an image"),
+            ("serve --registry oci:x --data d --database mysql://h/d", "has to be postgres://"),
             ("push --registry oci:x --data d", "no command \"push\""),
             ("serve --frobnicate", "--frobnicate"),
         ];

@@ -11,7 +11,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::serve::library::{Known, Library};
 use crate::serve::refusal::Refusal;
 use crate::single_flight::SingleFlight;
-use crate::store::{Store, StoreError};
+use crate::store::{PostgresUrl, Store, StoreError};
 use crate::tree::Content;
 use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
@@ -52,13 +52,19 @@ pub enum OpenError {
 }
 
 impl Images {
-    /// Opens the data directory; each of the two caches may have so many bytes.
-    pub async fn open(registry: &str, data: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+    /// Opens the data directory; each of the two caches may have so many bytes. Metadata are in the
+    /// database, or in the directory if there is none.
+    pub async fn open(
+        registry: &str,
+        data: &Path,
+        cache_bytes: u64,
+        database: Option<&PostgresUrl>,
+    ) -> Result<Self, OpenError> {
         let registry = Registry::open(registry).map_err(OpenError::Registry)?;
         let failed = |source| OpenError::Data { path: data.to_owned(), source };
         let layers = Cache::open(data.join("cache/layers"), cache_bytes).map_err(failed)?;
         let packs = Cache::open(data.join("cache/packs"), cache_bytes).map_err(failed)?;
-        let store = Store::open(data).await.map_err(OpenError::Store)?;
+        let store = Store::open(data, database).await.map_err(OpenError::Store)?;
         let ingest = Arc::new(Ingest::new(registry, store, layers));
         Ok(Self { ingest, packs: Arc::new(packs), making: SingleFlight::default() })
     }
@@ -276,7 +282,7 @@ mod tests {
     async fn a_damaged_pack_is_made_again() {
         let directory = tempfile::tempdir().unwrap();
         let registry = format!("oci:{}", directory.path().display());
-        let images = Images::open(&registry, directory.path(), 1 << 20).await.unwrap();
+        let images = Images::open(&registry, directory.path(), 1 << 20, None).await.unwrap();
         let key = Digest([1; 32]);
         assert_eq!(images.pack_len(key), None);
         let made = |bytes: &'static [u8]| move || Ok(bytes.to_vec());

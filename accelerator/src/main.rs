@@ -72,8 +72,13 @@ fn say(text: &str) -> Result<(), Failed> {
     Ok(())
 }
 
+async fn open(common: &Common) -> Result<Images, OpenError> {
+    let Common { registry, data, database, cache_bytes } = common;
+    Images::open(registry, data, *cache_bytes, database.as_ref()).await
+}
+
 async fn serve(common: Common, listen: SocketAddr, level: i32) -> Result<(), Failed> {
-    let images = Images::open(&common.registry, &common.data, common.cache_bytes).await?;
+    let images = open(&common).await?;
     let failed = |error: &std::io::Error| Failed {
         code: 3,
         sentence: format!("the address {listen} can't be used: {error}; choose another --listen"),
@@ -91,7 +96,7 @@ async fn serve(common: Common, listen: SocketAddr, level: i32) -> Result<(), Fai
 }
 
 async fn ingest(common: Common, platform: &str, images: Vec<String>) -> Result<(), Failed> {
-    let library = Images::open(&common.registry, &common.data, common.cache_bytes).await?;
+    let library = open(&common).await?;
     let platform: Platform = platform.parse().map_err(
         |error: skiff_accelerator::registry::platform::PlatformError| Failed {
             code: 2,

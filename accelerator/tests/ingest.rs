@@ -45,7 +45,7 @@ async fn a_layer_is_read_to_its_end_although_the_device_went_away() {
     let image = layout(&directory.path().join("images/a"), tar(directory.path(), 256 << 20));
     let data = directory.path().join("data");
     let registry = format!("oci:{}/images", directory.path().display());
-    let images = Images::open(&registry, &data, 1 << 30).await.unwrap();
+    let images = Images::open(&registry, &data, 1 << 30, None).await.unwrap();
     let (platform, meter) = (Platform::new("linux", "amd64", ""), Meter::default());
     tokio::select! {
         biased;

@@ -5,7 +5,7 @@ use crate::cache::Cache;
 use crate::layer::{AppliedLayer, LayerError, read_layer};
 use crate::meter::Meter;
 use crate::registry::BlobReader;
-use crate::store::StoredLayer;
+use crate::store::{Claim, StoredLayer};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write as _};
@@ -24,13 +24,24 @@ impl Ingest {
         meter: &Meter,
     ) -> Result<AppliedLayer, IngestError> {
         let turn = self.under_way.enter(layer.digest).await;
-        if let Some(known) = self.store.layer(layer.digest).await.map_err(IngestError::Store)? {
-            if known.diff_id != layer.diff_id {
-                return Err(IngestError::Damaged { digest: layer.digest, what: "diff ID" });
-            }
-            return Ok(known.applied);
+        if let Some(known) = self.known_layer(layer).await? {
+            return Ok(known);
         }
-        Ok(self.read(turn, layer, meter).await?.0.applied)
+        // Another accelerator with the same database may be at it.
+        let claim = self.store.claim(layer.digest).await.map_err(IngestError::Store)?;
+        if let Some(known) = self.known_layer(layer).await? {
+            return Ok(known);
+        }
+        Ok(self.read((turn, Some(claim)), layer, meter).await?.0.applied)
+    }
+
+    /// What the store knows of a layer.
+    async fn known_layer(&self, layer: &LayerRef) -> Result<Option<AppliedLayer>, IngestError> {
+        let known = self.store.layer(layer.digest).await.map_err(IngestError::Store)?;
+        if known.as_ref().is_some_and(|known| known.diff_id != layer.diff_id) {
+            return Err(IngestError::Damaged { digest: layer.digest, what: "diff ID" });
+        }
+        Ok(known.map(|known| known.applied))
     }
 
     /// The uncompressed tar of a layer, from the cache or by reading it again.
@@ -43,14 +54,14 @@ impl Ingest {
         if let Some(file) = self.layers.get(&layer.diff_id.hex().to_string()) {
             return Ok(file);
         }
-        Ok(self.read(turn, layer, meter).await?.1)
+        Ok(self.read((turn, None), layer, meter).await?.1)
     }
 
     /// Reads a layer in a task of its own: it goes on when whoever asked goes away, so that a
     /// device that comes back on a bad link finds the layer read.
     async fn read(
         self: &Arc<Self>,
-        turn: OwnedMutexGuard<()>,
+        turn: (OwnedMutexGuard<()>, Option<Claim>),
         layer: &LayerRef,
         meter: &Meter,
     ) -> Result<(StoredLayer, File), IngestError> {
@@ -117,7 +128,7 @@ fn unpack(
     }
     sink.flush().map_err(IngestError::Cache)?;
     let (size, applied) = (read.uncompressed_len, read.applied);
-    Ok(StoredLayer { diff_id: layer.diff_id, size, applied })
+    Ok(StoredLayer { diff_id: layer.diff_id, size, applied, index: None })
 }
 
 struct Hashed<R> {

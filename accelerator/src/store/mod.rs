@@ -1,44 +1,50 @@
-//! The metadata database: SQLite, in `DATA/metadata.db`.
+//! The metadata database: SQLite, in `DATA/metadata.db`, or PostgreSQL, which several accelerators
+//! share.
 //!
 //! Only metadata are kept, never contents: what each layer holds, each image's merged tree, and the
 //! inputs of plans. All of it can be made anew from the registry, but plans that devices resume.
+//!
+//! The two databases have the same tables and take the same SQL: [`either!`] has each query compiled for
+//! both.
+
+mod claim;
+mod error;
+mod open;
+mod url;
+
+pub use claim::Claim;
+pub use error::StoreError;
+pub use url::{PostgresUrl, UrlError};
 
 use crate::layer::AppliedLayer;
-use crate::tree::{DecodeError, Tree};
+use crate::tree::Tree;
+use claim::Claims;
 use skiff_protocol::Digest;
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// The database fails.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It can't be opened.
-    #[error("the metadata database {} can't be opened", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A query fails.
-    #[error("the metadata database fails")]
-    Query(#[source] sqlx::Error),
-    /// What stands in it can't be read.
-    #[error("the metadata of {digest} are damaged; remove the data directory and ingest again")]
-    Damaged {
-        /// Layer or image.
-        digest: Digest,
-        /// Why.
-        source: DecodeError,
-    },
-}
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
 
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    pool: Pool,
+    claims: Claims,
+}
+
+#[derive(Debug, Clone)]
+enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// Runs a query on whichever database it is; `$pool` names its pool in the query.
+macro_rules! either {
+    ($store:ident, |$pool:ident| $query:expr) => {
+        match &$store.pool {
+            Pool::Sqlite($pool) => $query,
+            Pool::Postgres($pool) => $query,
+        }
+        .map_err(StoreError::query)
+    };
 }
 
 /// What is known of a layer.
@@ -50,71 +56,63 @@ pub struct StoredLayer {
     pub size: u64,
     /// What it holds.
     pub applied: AppliedLayer,
+    /// Where the blob can be entered (an encoded seek index), if that is known.
+    pub index: Option<Vec<u8>>,
 }
 
 impl Store {
-    /// Opens the database in a directory, and brings it up to date.
-    pub async fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join("metadata.db");
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open {
-            path: path.clone(),
-            source,
-        };
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .busy_timeout(Duration::from_secs(30));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await
-            .map_err(|error| failed(error.into()))?;
-        sqlx::migrate!().run(&pool).await.map_err(|error| failed(error.into()))?;
-        Ok(Self { pool })
+    /// Claims a layer, so that of all accelerators with this database only one reads it. Whoever gets
+    /// the claim looks first whether the layer is there by now.
+    pub async fn claim(&self, digest: Digest) -> Result<Claim, StoreError> {
+        self.claims.claim(digest).await
     }
 
     /// What is known of the layer with this blob digest.
     pub async fn layer(&self, digest: Digest) -> Result<Option<StoredLayer>, StoreError> {
-        let row = sqlx::query("SELECT diff_id, size, applied FROM layers WHERE digest = $1")
-            .bind(digest.0.to_vec())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(StoreError::Query)?;
-        let Some(row) = row else { return Ok(None) };
-        let applied = AppliedLayer::decode(&row.get::<Vec<u8>, _>(2))
+        let sql = "SELECT diff_id, size, applied, seek_index FROM layers WHERE digest = $1";
+        let row = either!(self, |pool| sqlx::query_as(sql)
+            .bind(&digest.0[..])
+            .fetch_optional(pool)
+            .await)?;
+        let Some((diff_id, size, applied, index)): Option<(Vec<u8>, i64, Vec<u8>, _)> = row else {
+            return Ok(None);
+        };
+        let applied = AppliedLayer::decode(&applied)
             .map_err(|source| StoreError::Damaged { digest, source })?;
-        let size = u64::try_from(row.get::<i64, _>(1)).unwrap_or(0);
-        Ok(Some(StoredLayer { diff_id: digest_of(&row.get::<Vec<u8>, _>(0)), size, applied }))
+        let size = u64::try_from(size).unwrap_or(0);
+        Ok(Some(StoredLayer { diff_id: digest_of(&diff_id), size, applied, index }))
     }
 
-    /// Keeps what is known of a layer.
+    /// Keeps what is known of a layer. Of one that is there already, only a missing index is filled in.
     pub async fn put_layer(&self, digest: Digest, layer: &StoredLayer) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO layers (digest, diff_id, size, applied) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (digest) DO NOTHING",
-        )
-        .bind(digest.0.to_vec())
-        .bind(layer.diff_id.0.to_vec())
-        .bind(i64::try_from(layer.size).unwrap_or(i64::MAX))
-        .bind(layer.applied.encode())
-        .execute(&self.pool)
-        .await
-        .map(|_| ())
-        .map_err(StoreError::Query)
+        let sql = "INSERT INTO layers (digest, diff_id, size, applied, seek_index) \
+             VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (digest) DO UPDATE SET seek_index = excluded.seek_index \
+             WHERE layers.seek_index IS NULL AND excluded.seek_index IS NOT NULL";
+        let size = i64::try_from(layer.size).unwrap_or(i64::MAX);
+        let applied = layer.applied.encode();
+        either!(self, |pool| sqlx::query(sql)
+            .bind(&digest.0[..])
+            .bind(&layer.diff_id.0[..])
+            .bind(size)
+            .bind(&applied)
+            .bind(layer.index.as_deref())
+            .execute(pool)
+            .await
+            .map(drop))
     }
 
     /// The tree of the image with this manifest, and its digest.
     pub async fn tree(&self, manifest: Digest) -> Result<Option<(Tree, Digest)>, StoreError> {
-        let row = sqlx::query("SELECT tree, tree_digest FROM images WHERE manifest = $1")
-            .bind(manifest.0.to_vec())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(StoreError::Query)?;
-        let Some(row) = row else { return Ok(None) };
-        let tree = Tree::decode(&row.get::<Vec<u8>, _>(0))
+        let sql = "SELECT tree, tree_digest FROM images WHERE manifest = $1";
+        let row = either!(self, |pool| sqlx::query_as(sql)
+            .bind(&manifest.0[..])
+            .fetch_optional(pool)
+            .await)?;
+        let Some((tree, digest)): Option<(Vec<u8>, Vec<u8>)> = row else { return Ok(None) };
+        let tree = Tree::decode(&tree)
             .map_err(|source| StoreError::Damaged { digest: manifest, source })?;
-        Ok(Some((tree, digest_of(&row.get::<Vec<u8>, _>(1)))))
+        Ok(Some((tree, digest_of(&digest))))
     }
 
     /// Keeps an image's tree.
@@ -124,31 +122,33 @@ impl Store {
         tree: &Tree,
         digest: Digest,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO images (manifest, tree, tree_digest) VALUES ($1, $2, $3) \
-             ON CONFLICT (manifest) DO NOTHING",
-        )
-        .bind(manifest.0.to_vec())
-        .bind(tree.encode())
-        .bind(digest.0.to_vec())
-        .execute(&self.pool)
-        .await
-        .map(|_| ())
-        .map_err(StoreError::Query)
+        let sql = "INSERT INTO images (manifest, tree, tree_digest) VALUES ($1, $2, $3) \
+             ON CONFLICT (manifest) DO NOTHING";
+        let tree = tree.encode();
+        either!(self, |pool| sqlx::query(sql)
+            .bind(&manifest.0[..])
+            .bind(&tree)
+            .bind(&digest.0[..])
+            .execute(pool)
+            .await
+            .map(drop))
     }
 
     /// Keeps a plan's inputs.
     pub async fn put_plan(&self, id: Digest, inputs: Vec<u8>) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO plans (id, inputs) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
-            .bind(id.0.to_vec())
-            .bind(inputs)
-            .execute(&self.pool)
+        let sql = "INSERT INTO plans (id, inputs) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+        either!(self, |pool| sqlx::query(sql)
+            .bind(&id.0[..])
+            .bind(&inputs)
+            .execute(pool)
             .await
-            .map(|_| ())
-            .map_err(StoreError::Query)
+            .map(drop))
     }
 }
 
 fn digest_of(bytes: &[u8]) -> Digest {
     Digest(bytes.first_chunk::<32>().copied().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

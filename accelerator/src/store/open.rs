@@ -1,0 +1,76 @@
+//! Opening either database, and bringing it up to date.
+//!
+//! The migrations are written once, for SQLite. PostgreSQL gets the same text with the name of its
+//! own type for bytes, so that the two schemas can't come apart.
+
+use super::claim::Claims;
+use super::{Pool, PostgresUrl, Store, StoreError};
+use sqlx::migrate::{Migration, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, SqlSafeStr as _};
+use std::io;
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+/// Connections of this program for queries, of either kind of database.
+const CONNECTIONS: u32 = 4;
+/// How long a PostgreSQL server may take to answer for the first time.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+impl Store {
+    /// Opens the SQLite database in a directory, or the PostgreSQL database that is named, and
+    /// brings it up to date.
+    pub async fn open(
+        directory: &Path,
+        database: Option<&PostgresUrl>,
+    ) -> Result<Self, StoreError> {
+        match database {
+            None => sqlite(&directory.join("metadata.db")).await,
+            Some(url) => postgres(url).await,
+        }
+    }
+}
+
+async fn sqlite(path: &Path) -> Result<Store, StoreError> {
+    let name = || path.display().to_string();
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .busy_timeout(Duration::from_secs(30));
+    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
+    let pool = pool.map_err(|error| StoreError::open(name(), error))?;
+    MIGRATIONS.run(&pool).await.map_err(|error| StoreError::migrate(name(), error))?;
+    Ok(Store { pool: Pool::Sqlite(pool), claims: Claims::alone() })
+}
+
+async fn postgres(url: &PostgresUrl) -> Result<Store, StoreError> {
+    let failed = |error| StoreError::open(url.to_string(), error);
+    let options = PgConnectOptions::from_str(url.secret()).map_err(failed)?;
+    // The pool would try for half a minute, and then not say why. A connection that is dropped gives
+    // back the lock that a failing migration leaves behind, too.
+    let connected = tokio::time::timeout(FIRST_ANSWER, options.connect()).await;
+    let connected =
+        connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+    let mut connection = connected.map_err(failed)?;
+    let migrated = for_postgres(&MIGRATIONS).run_direct(None, &mut connection, false).await;
+    migrated.map_err(|error| StoreError::migrate(url.to_string(), error))?;
+    drop(connection);
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS);
+    let claims = Claims::shared(options.clone());
+    Ok(Store { pool: Pool::Postgres(pool.connect_lazy_with(options)), claims })
+}
+
+/// The same migrations in PostgreSQL's words.
+fn for_postgres(migrations: &Migrator) -> Migrator {
+    let translated = migrations.iter().map(|one| {
+        let sql = AssertSqlSafe(one.sql.as_str().replace("BLOB", "BYTEA")).into_sql_str();
+        let (kind, description) = (one.migration_type, one.description.clone());
+        Migration::new(one.version, description, kind, sql, one.no_tx)
+    });
+    Migrator::with_migrations(translated.collect())
+}

@@ -1,0 +1,215 @@
+//! The store, on SQLite and on PostgreSQL. The latter's tests are those that are ignored here: they
+//! need a server (`SKIFF_TEST_DATABASE`), and `tests/tests/database.rs` starts one and runs them.
+
+use super::{Pool, PostgresUrl, Store, StoreError, StoredLayer};
+use crate::causes::chain;
+use crate::layer::AppliedLayer;
+use crate::tree::Tree;
+use skiff_protocol::Digest;
+use sqlx::migrate::MigrateDatabase as _;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A database that nobody else uses.
+enum Place {
+    Sqlite(tempfile::TempDir),
+    Postgres(PostgresUrl),
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    /// A new one on the server, under the test's name.
+    async fn postgres(name: &str) -> Self {
+        let server = std::env::var("SKIFF_TEST_DATABASE").unwrap();
+        let (server, _) = server.rsplit_once('/').unwrap();
+        let url = format!("{server}/{name}");
+        sqlx::Postgres::create_database(&url).await.unwrap();
+        Self::Postgres(PostgresUrl::parse(&url).unwrap())
+    }
+
+    async fn open(&self) -> Result<Store, StoreError> {
+        match self {
+            Self::Sqlite(directory) => Store::open(directory.path(), None).await,
+            Self::Postgres(url) => Store::open(Path::new("/none"), Some(url)).await,
+        }
+    }
+}
+
+fn layer(index: Option<&[u8]>) -> StoredLayer {
+    StoredLayer {
+        diff_id: Digest([2; 32]),
+        size: 1 << 40,
+        applied: AppliedLayer { base: Some([].into()), ..AppliedLayer::default() },
+        index: index.map(<[u8]>::to_vec),
+    }
+}
+
+async fn what_is_put_is_got(place: &Place) {
+    let (key, absent) = (Digest([1; 32]), Digest([0xff; 32]));
+    let tree = Tree::default();
+    {
+        let store = place.open().await.unwrap();
+        assert!(store.layer(key).await.unwrap().is_none());
+        assert!(store.tree(key).await.unwrap().is_none());
+        // Twice is once.
+        for _ in 0..2 {
+            store.put_layer(key, &layer(None)).await.unwrap();
+            store.put_tree(key, &tree, Digest([3; 32])).await.unwrap();
+            store.put_plan(key, vec![0, 1, 0xff]).await.unwrap();
+        }
+    }
+    let store = place.open().await.unwrap();
+    let found = store.layer(key).await.unwrap().unwrap();
+    let expected = layer(None);
+    assert_eq!((found.diff_id, found.size), (expected.diff_id, expected.size));
+    assert_eq!((found.applied, found.index), (expected.applied, None));
+    assert_eq!(store.tree(key).await.unwrap(), Some((tree, Digest([3; 32]))));
+    assert!(store.layer(absent).await.unwrap().is_none());
+
+    // An index is filled in, and then stays.
+    for index in [&b"\0index\xff"[..], b"another"] {
+        store.put_layer(key, &layer(Some(index))).await.unwrap();
+    }
+    store.put_layer(key, &layer(None)).await.unwrap();
+    let found = store.layer(key).await.unwrap().unwrap();
+    assert_eq!(found.index.as_deref(), Some(&b"\0index\xff"[..]));
+}
+
+#[tokio::test]
+async fn sqlite_gives_what_was_put() {
+    what_is_put_is_got(&Place::sqlite()).await;
+}
+
+#[tokio::test]
+#[ignore = "tests/tests/database.rs runs it"]
+async fn postgres_gives_what_was_put() {
+    what_is_put_is_got(&Place::postgres("put").await).await;
+}
+
+/// Opens a database that has a migration more than this program.
+async fn refused_as_newer(place: &Place) {
+    let store = place.open().await.unwrap();
+    let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', TRUE, $1, 0)";
+    either!(store, |pool| sqlx::query(sql).bind(&b"sum"[..]).execute(pool).await.map(drop))
+        .unwrap();
+    let error = chain(&place.open().await.unwrap_err());
+    assert!(error.contains("a newer version has written it: install that version"), "{error}");
+}
+
+#[tokio::test]
+async fn sqlite_of_a_newer_version_is_refused() {
+    refused_as_newer(&Place::sqlite()).await;
+}
+
+#[tokio::test]
+#[ignore = "tests/tests/database.rs runs it"]
+async fn postgres_of_a_newer_version_is_refused() {
+    refused_as_newer(&Place::postgres("newer").await).await;
+}
+
+/// A database as the first version left it: without the second migration.
+#[tokio::test]
+async fn a_database_of_the_first_version_is_taken_over() {
+    let place = Place::sqlite();
+    let key = Digest([1; 32]);
+    {
+        let store = place.open().await.unwrap();
+        store.put_layer(key, &layer(Some(b"index"))).await.unwrap();
+        for sql in [
+            "ALTER TABLE layers DROP COLUMN seek_index",
+            "DELETE FROM _sqlx_migrations WHERE version > 1",
+        ] {
+            either!(store, |pool| sqlx::query(sql).execute(pool).await.map(drop)).unwrap();
+        }
+        // What accelerators have recorded for the first migration.
+        let sql = "SELECT checksum FROM _sqlx_migrations";
+        let sum: Vec<u8> =
+            either!(store, |pool| sqlx::query_scalar(sql).fetch_one(pool).await).unwrap();
+        let sum: String = sum.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(sum, "2c67b636a772393b");
+    }
+    let store = place.open().await.unwrap();
+    let found = store.layer(key).await.unwrap().unwrap();
+    assert_eq!((found.size, found.index), (1 << 40, None));
+}
+
+#[tokio::test]
+async fn sqlite_needs_no_claims() {
+    let store = Place::sqlite().open().await.unwrap();
+    let _one = store.claim(Digest([1; 32])).await.unwrap();
+    let _two = store.claim(Digest([1; 32])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "tests/tests/database.rs runs it"]
+async fn a_claim_keeps_other_programs_off_its_layer_only() {
+    const SOON: Duration = Duration::from_secs(10);
+    let place = Place::postgres("claims").await;
+    // Both bring the empty database up to date at once.
+    let (one, two) = tokio::join!(place.open(), place.open());
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let key = Digest([1; 32]);
+    let held = one.claim(key).await.unwrap();
+    timeout(SOON, two.claim(Digest([9; 32]))).await.unwrap().unwrap();
+    let mut waiting = Box::pin(two.claim(key));
+    assert!(timeout(Duration::from_millis(500), &mut waiting).await.is_err());
+    drop(held);
+    let held = timeout(SOON, waiting).await.unwrap().unwrap();
+    // Who goes away while waiting leaves nothing behind.
+    assert!(timeout(Duration::from_millis(500), one.claim(key)).await.is_err());
+    drop(held);
+    timeout(SOON, one.claim(key)).await.unwrap().unwrap();
+}
+
+/// Far more claims than connections, some of them waiting for one another's layers: all get their
+/// turn, and queries have theirs meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "tests/tests/database.rs runs it"]
+async fn many_claims_lock_nobody_out() {
+    let place = Place::postgres("many").await;
+    let stores = [place.open().await.unwrap(), place.open().await.unwrap()];
+    let mut tasks = Vec::new();
+    for number in 0..40 {
+        for store in &stores {
+            let (store, key) = (store.clone(), Digest([number; 32]));
+            tasks.push(tokio::spawn(async move {
+                let _claim = store.claim(key).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                store.put_layer(key, &layer(None)).await.unwrap();
+            }));
+        }
+    }
+    for task in tasks {
+        timeout(Duration::from_secs(60), task).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "tests/tests/database.rs runs it"]
+async fn a_database_that_cannot_be_opened_says_what_to_do() {
+    let Place::Postgres(good) = Place::postgres("errors").await else { unreachable!() };
+    let good = good.secret().to_owned();
+    let (before, host) = good.rsplit_once('@').unwrap();
+    let user = before.rsplit_once(':').unwrap().0;
+    let rows = [
+        (format!("{user}:SECRET@{host}"), "correct user or password in --database"),
+        (format!("{before}@127.0.0.1:1/errors"), "start it, or correct --database"),
+        (format!("{good}-none"), "create it with `createdb`"),
+        (format!("{good}?sslmode=require"), "without TLS only"),
+        (format!("{good}?sslmode=odd"), "correct --database"),
+    ];
+    let password = before.rsplit_once(':').unwrap().1;
+    for (url, expected) in rows {
+        let url = PostgresUrl::parse(&url).unwrap();
+        let started = std::time::Instant::now();
+        let error = chain(&Store::open(Path::new("/none"), Some(&url)).await.unwrap_err());
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("SECRET") && !error.contains(password), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{error}");
+    }
+}
