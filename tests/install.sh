@@ -10,5 +10,8 @@ needs=(
     qemu-img=qemu-utils qemu-io=qemu-utils mke2fs=e2fsprogs e2fsck=e2fsprogs
     /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring
 )
+# Not in the path, and in a folder that has the version's name.
+initdb=(/usr/lib/postgresql/*/bin/initdb)
+needs+=("${initdb[0]}=postgresql")
 [[ ${1:-} == --without-npm ]] || needs+=(node=nodejs npm=npm pip3=python3-pip)
 exec "$(dirname "$0")/../cross/packages.sh" "${needs[@]}"

@@ -3,6 +3,7 @@
 use super::process::Daemon;
 use super::sandbox::Sandbox;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A running accelerator.
@@ -16,11 +17,15 @@ pub struct Accelerator {
 impl Accelerator {
     /// Starts one with its data in the sandbox. `registry` is `http://HOST:PORT` or `oci:DIR`.
     pub fn start(sandbox: &Sandbox, registry: &str) -> Self {
-        let directory = sandbox.directory("accelerator");
-        let mut command =
-            Command::new(super::program("SKIFF_ACCELERATOR_BIN", "skiff-accelerator"));
+        Self::start_with(&sandbox.directory("accelerator"), registry, &[])
+    }
+
+    /// Starts one with its data and log in this directory, which it may have had before, and with more
+    /// arguments.
+    pub fn start_with(directory: &Path, registry: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(Self::program());
         command.args(["serve", "--registry", registry, "--listen", "127.0.0.1:0", "--data"]);
-        command.arg(directory.join("data"));
+        command.arg(directory.join("data")).args(arguments);
         let mut daemon = Daemon::start(&mut command, &directory.join("log"), true);
         let mut line = String::new();
         let mut said = BufReader::new(daemon.child().stdout.take().unwrap());
@@ -32,6 +37,11 @@ impl Accelerator {
         // Whatever else it prints must not block it.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Self { daemon, address }
+    }
+
+    /// The program.
+    pub fn program() -> PathBuf {
+        super::program("SKIFF_ACCELERATOR_BIN", "skiff-accelerator")
     }
 
     /// Its URL.

@@ -9,6 +9,7 @@
 mod accelerator;
 mod containerd;
 mod netns;
+mod postgres;
 mod process;
 mod registry;
 mod relay;
@@ -18,6 +19,7 @@ mod skiff;
 pub use accelerator::Accelerator;
 pub use containerd::{Container, Containerd, Mounted, Stock};
 pub use netns::NetNs;
+pub use postgres::{PASSWORD, Postgres};
 pub use process::{Daemon, run, wait_for};
 pub use registry::Registry;
 pub use relay::{Counts, Fault, Relay};
