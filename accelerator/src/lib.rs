@@ -11,8 +11,9 @@
 //! request ──▶ serve ──▶ plan (delta, contents) ──▶ packs ──frames──▶ device
 //! ```
 //!
-//! `library` is what `serve` stands on: ingest, store and caches put together. `reference` reads
-//! images' names; `single_flight`, `meter` and `causes` are small things that several modules need.
+//! `library` is what `serve` stands on: ingest, store and caches put together. `seek` finds a tar's
+//! bytes in the registry's blob. `reference` reads images' names; `single_flight`, `meter` and
+//! `causes` are small things that several modules need.
 
 pub mod cache;
 pub mod causes;
@@ -24,6 +25,7 @@ pub mod packs;
 pub mod plan;
 pub mod reference;
 pub mod registry;
+pub mod seek;
 pub mod serve;
 pub mod single_flight;
 pub mod store;
