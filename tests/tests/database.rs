@@ -169,7 +169,7 @@ fn who_dies_while_it_reads_gives_its_layer_up() {
     // The first one's registry stops in the middle of the layer. The second one's is whole, and counts.
     let stalled = Relay::start(&registry.host, Fault::StallAfter(1 << 20));
     let whole = Relay::start(&registry.host, Fault::None);
-    let soon = Duration::from_secs(10);
+    let soon = Duration::from_secs(60);
     let first = Ingesting::start(&sandbox, &stalled.url(), &database);
     assert!(wait_for(soon, || stalled.counts().down >= 1 << 20), "the first one does not read");
     let second = Ingesting::start(&sandbox, &whole.url(), &database);
@@ -213,6 +213,15 @@ fn errors_say_what_to_do_and_not_the_password() {
         assert!(said.contains(expected), "{said}");
         assert!(!said.contains("sesame"), "{said}");
     }
+    // With the password in the environment it gets as far as the registry.
+    let output = Command::new(Accelerator::program())
+        .args(["ingest", "--registry", "http://127.0.0.1:1", "shared:v1", "--data"])
+        .arg(sandbox.directory("data"))
+        .args(["--database", &good.replace(&format!(":{PASSWORD}"), "")])
+        .env("PGPASSWORD", PASSWORD)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The store's own tests, those that need a server. They are a part of the accelerator's crate.
