@@ -39,11 +39,11 @@ test: ## all tests (as root; installs what they need; prints the seconds of each
 test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them)
 	@SKIFF_CUTS=20 tests/run.sh
 
-bench: ## 200 power cuts, in some two hours (as root)
+bench: ## 200 power cuts, which takes hours (as root)
 	@SKIFF_CUTS=200 tests/run.sh install build images cross programs qemu power-cut
 
 demo: ## pull a real image, run it, update it, beside stock containerd (as root)
-	@tests/install.sh --without-npm
+	@tests/install.sh --demo
 	@tests/images/build.sh nginx
 	cargo build --release --locked
 	@cargo test --release --locked -q -p skiff-tests --test demo

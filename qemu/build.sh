@@ -58,7 +58,7 @@ make_kernel() {
 # Modules in the order of loading, uncompressed, since busybox doesn't know xz.
 make_initramfs() {
     local version=$1 module path file root=$work/initramfs.d
-    mkdir -p "$root"/{bin,dev,proc,sys,root,modules}
+    mkdir -p "$root"/{bin,dev,proc,sys,new,modules}
     cp "$built/$name/busybox" "$root/bin/busybox"
     install -m 755 "$here/guest/init" "$root/init"
     depmod --basedir "$work/package" "$version" || fail "depmod doesn't understand the modules of $version"

@@ -1,17 +1,19 @@
 #!/bin/bash
-# install.sh [--without-npm]: installs what the tests, the demo and CI need.
-# --without-npm leaves out npm and pip3, which the demo's image doesn't need.
+# install.sh [--demo]: installs what the tests and CI need, or only what the demo does.
 set -euo pipefail
 
 needs=(
     buildah=buildah containerd=containerd ctr=containerd docker-registry=docker-registry
     ip=iproute2 make=make mmdebstrap=mmdebstrap gzip=gzip mount=mount nsenter=util-linux
     setpriv=util-linux tar=tar runc=runc skopeo=skopeo cc=gcc
-    qemu-img=qemu-utils qemu-io=qemu-utils mke2fs=e2fsprogs e2fsck=e2fsprogs
     /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring
 )
-# Not in the path, and in a folder that has the version's name.
-initdb=(/usr/lib/postgresql/*/bin/initdb)
-needs+=("${initdb[0]}=postgresql")
-[[ ${1:-} == --without-npm ]] || needs+=(node=nodejs npm=npm pip3=python3-pip)
+if [[ ${1:-} != --demo ]]; then
+    # Not in the path, and in a folder that has the version's name.
+    initdb=(/usr/lib/postgresql/*/bin/initdb)
+    needs+=(
+        node=nodejs npm=npm pip3=python3-pip "${initdb[0]}=postgresql"
+        qemu-img=qemu-utils qemu-io=qemu-utils mke2fs=e2fsprogs e2fsck=e2fsprogs
+    )
+fi
 exec "$(dirname "$0")/../cross/packages.sh" "${needs[@]}"

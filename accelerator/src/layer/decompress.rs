@@ -1,13 +1,9 @@
-//! Opens a layer blob: gzip, zstd or plain tar, told apart by its first bytes, since media types
-//! lie (containerd looks at the bytes too).
+//! Opens a layer blob: gzip, zstd or plain tar.
 
+use crate::seek::format::{Format, MAGIC};
 use flate2::bufread::MultiGzDecoder;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
-const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// A skippable zstd frame, `0x184D2A50` to `0x184D2A5F`; its first byte is `0x50` to `0x5f`.
-const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 const BUFFER: usize = 128 << 10;
 
 type Blob<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
@@ -21,19 +17,15 @@ pub(super) enum Decompress<R: Read> {
 
 impl<R: Read> Decompress<R> {
     pub(super) fn open(mut blob: R) -> io::Result<Self> {
-        let mut magic = Vec::with_capacity(ZSTD.len());
-        blob.by_ref().take(4).read_to_end(&mut magic)?;
-        let kind = magic.clone();
+        let mut magic = Vec::with_capacity(MAGIC);
+        blob.by_ref().take(MAGIC as u64).read_to_end(&mut magic)?;
+        let format = Format::of(&magic);
         let blob = BufReader::with_capacity(BUFFER, Cursor::new(magic).chain(blob));
-        let skippable = kind.first().is_some_and(|b| b & 0xf0 == 0x50)
-            && kind.get(1..).is_some_and(|rest| rest == ZSTD_SKIPPABLE);
-        if kind.starts_with(&GZIP) {
-            Ok(Self::Gzip(Box::new(MultiGzDecoder::new(blob))))
-        } else if kind == ZSTD || skippable {
-            Ok(Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(blob)?)))
-        } else {
-            Ok(Self::Plain(blob))
-        }
+        Ok(match format {
+            Format::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(blob))),
+            Format::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(blob)?)),
+            Format::Plain => Self::Plain(blob),
+        })
     }
 }
 

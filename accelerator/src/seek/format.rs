@@ -10,10 +10,10 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 
 /// Bytes that tell.
-pub(super) const MAGIC: usize = 4;
+pub(crate) const MAGIC: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Plain,
     Gzip,
     Zstd,
@@ -21,7 +21,7 @@ pub(super) enum Format {
 
 impl Format {
     /// What begins with these bytes, [`MAGIC`] of them or a whole blob.
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let skippable = bytes.first().is_some_and(|b| b & 0xf0 == 0x50)
             && bytes.get(1..).is_some_and(|rest| rest.starts_with(&SKIPPABLE));
         if bytes.starts_with(&GZIP) {

@@ -52,7 +52,7 @@
 //! A segment takes 1.0 to 2.0 KiB of the index on average; with whole windows it would take
 //! 7.4 KiB (mariadb at 4 MiB: 0.67 % of the blob). zstd's level hardly matters for them.
 
-mod format;
+pub(crate) mod format;
 mod frames;
 mod gzip;
 mod header;

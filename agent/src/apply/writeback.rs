@@ -1,4 +1,4 @@
-//! Keeps the files small that are written but not on the disk yet.
+//! Keeps small what is written but not on the disk yet.
 //!
 //! The kernel would let them pile up in memory for half a minute. In a cgroup with a small
 //! `memory.max` that is not slow but deadly: pages that are dirty can't be reclaimed, and the process
