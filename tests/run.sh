@@ -26,6 +26,7 @@ part images 420 tests/images/build.sh
 part cross 600 make --no-print-directory cross
 part compare 30 cargo test --release --locked -p skiff-compare
 part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
+part on-the-fly 120 cargo test --release --locked -p skiff-tests --test on_the_fly -- --nocapture
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
 part hostile 30 cargo test --release --locked -p skiff-tests --test hostile
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources

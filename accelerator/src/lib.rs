@@ -3,12 +3,13 @@
 //! Data flows one way through the modules:
 //!
 //! ```text
-//! registry ──blob──▶ layer ──applied layers──▶ tree     all of it driven by ingest
-//!                      │ tar                     │
-//!                      ▼                         ▼
-//!                    cache                 store (SQLite)
-//!                      │                         │
-//! request ──▶ serve ──▶ plan (delta, contents) ──▶ packs ──frames──▶ device
+//! registry ──blob──▶ seek ──tar──▶ layer ──applied layers──▶ tree     driven by ingest
+//!     │               │ index                                │
+//!     │               └──────────▶ store (metadata) ◀────────┘
+//!     │ ranges                          │
+//!     ▼                                 ▼
+//! contents ──bytes──▶ packs ◀────────  plan  ◀── serve ◀── request
+//!                       └──frames──▶ device
 //! ```
 //!
 //! `library` is what `serve` stands on: ingest, store and caches put together. `seek` finds a tar's
@@ -17,9 +18,11 @@
 
 pub mod cache;
 pub mod causes;
+pub mod contents;
 pub mod ingest;
 pub mod layer;
 pub mod library;
+pub mod mapped;
 pub mod meter;
 pub mod packs;
 pub mod plan;

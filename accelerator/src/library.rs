@@ -1,9 +1,13 @@
 //! The service's library: ingest, store and caches put together.
 
 use crate::cache::Cache;
+use crate::contents::Layers;
+use crate::contents::segments::Segments;
 use crate::ingest::{Image, Ingest, IngestError, LayerRef};
+use crate::mapped::Mapped;
 use crate::meter::Meter;
-use crate::packs::cut::{PackError, ReadContent};
+use crate::packs::cut::PackError;
+use crate::packs::framed::{Pack, WeakPack, encoded_len};
 use crate::plan::Blob;
 use crate::reference::{Reference, ReferenceError};
 use crate::registry::platform::Platform;
@@ -12,24 +16,25 @@ use crate::serve::library::{Known, Library};
 use crate::serve::refusal::Refusal;
 use crate::single_flight::SingleFlight;
 use crate::store::{PostgresUrl, Store, StoreError};
-use crate::tree::Content;
 use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
 use skiff_protocol::request;
 use skiff_protocol::response::FailureCode;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Images of one registry, with everything that is kept of them.
 #[derive(Debug)]
 pub struct Images {
     ingest: Arc<Ingest>,
     packs: Arc<Cache>,
-    making: SingleFlight,
+    making: SingleFlight<Digest>,
+    /// Packs that answers have in memory: many devices that pull the same share them.
+    recent: Mutex<HashMap<Digest, WeakPack>>,
+    segments: Arc<Segments>,
 }
 
 /// Why the library can't be opened.
@@ -65,8 +70,16 @@ impl Images {
         let layers = Cache::open(data.join("cache/layers"), cache_bytes).map_err(failed)?;
         let packs = Cache::open(data.join("cache/packs"), cache_bytes).map_err(failed)?;
         let store = Store::open(data, database).await.map_err(OpenError::Store)?;
+        let registry = Arc::new(registry);
+        let segments = Arc::new(Segments::new(Arc::clone(&registry)));
         let ingest = Arc::new(Ingest::new(registry, store, layers));
-        Ok(Self { ingest, packs: Arc::new(packs), making: SingleFlight::default() })
+        Ok(Self {
+            ingest,
+            packs: Arc::new(packs),
+            making: SingleFlight::default(),
+            recent: Mutex::default(),
+            segments,
+        })
     }
 
     /// Ingests an image.
@@ -138,45 +151,55 @@ fn known(image: Image) -> Known<Arc<[LayerRef]>> {
     }
 }
 
+impl Images {
+    /// A pack that an answer still has in memory.
+    fn recent(&self, key: Digest) -> Option<Pack> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(&key)?.upgrade()
+    }
+
+    fn remember(&self, key: Digest, pack: &Pack) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|_, pack| pack.is_alive());
+        recent.insert(key, pack.downgrade());
+    }
+}
+
+/// A pack from the cache. A damaged one is none.
+fn cached(packs: &Cache, key: Digest) -> Result<Option<Pack>, PackError> {
+    let failed = |error: std::io::Error| PackError::Cache(error.into());
+    let Some(mut file) = packs.get(&key.hex().to_string()) else { return Ok(None) };
+    let len = file.metadata().map_err(failed)?.len();
+    let mut bytes = Mapped::zeroed(usize::try_from(len).unwrap_or(0)).map_err(failed)?;
+    file.read_exact(&mut bytes).map_err(failed)?;
+    let len = unsealed(&bytes).map(<[u8]>::len);
+    Ok(len.map(|len| Pack::of_frames(bytes.cut(0, len))))
+}
+
+/// Puts a pack in the cache, if it has room at all.
+fn keep(packs: &Cache, key: Digest, pack: &Pack) -> Result<(), PackError> {
+    let pack = pack.as_ref();
+    if packs.most() < pack.len() as u64 {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| PackError::Cache(error.into());
+    let temporary = packs.temporary();
+    let mut file = File::create(&temporary).map_err(failed)?;
+    file.write_all(pack).and_then(|()| file.write_all(&seal(pack))).map_err(failed)?;
+    packs.take_in(&temporary, &key.hex().to_string()).map(drop).map_err(failed)
+}
+
 /// Bytes of the checksum behind a cached pack.
 const SEAL: usize = 4;
 
-/// A pack as it lies in the cache: with its CRC-32 behind it, since disks are not to be trusted.
-fn sealed(pack: &[u8]) -> Vec<u8> {
-    [pack, &crc32fast::hash(pack).to_le_bytes()].concat()
+/// What lies behind a pack in the cache: its CRC-32, since disks are not to be trusted.
+fn seal(pack: &[u8]) -> [u8; SEAL] {
+    crc32fast::hash(pack).to_le_bytes()
 }
 
 /// The pack in a cached file, if it is what was written.
 fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
-    let (pack, seal) = bytes.split_last_chunk::<SEAL>()?;
-    (crc32fast::hash(pack).to_le_bytes() == *seal).then_some(pack)
-}
-
-/// Uncompressed layers, by the image's index and the layer's.
-#[derive(Debug)]
-pub struct Layers(HashMap<(usize, u32), File>);
-
-impl ReadContent for Layers {
-    fn read(
-        &self,
-        image: usize,
-        content: &Content,
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let file = self.0.get(&(image, content.layer));
-        let file = file.ok_or("the content's layer was not opened")?;
-        into.fill(0);
-        let end = offset + into.len() as u64;
-        for extent in &content.extents {
-            let (from, to) = (extent.offset.max(offset), (extent.offset + extent.len).min(end));
-            if from < to {
-                let piece = usize::try_from(from - offset)?..usize::try_from(to - offset)?;
-                file.read_exact_at(&mut into[piece], extent.tar_offset + (from - extent.offset))?;
-            }
-        }
-        Ok(())
-    }
+    let (pack, sealed) = bytes.split_last_chunk::<SEAL>()?;
+    (seal(pack) == *sealed).then_some(pack)
 }
 
 impl Library for Images {
@@ -224,48 +247,47 @@ impl Library for Images {
         images: Vec<Self::Image>,
         needed: BTreeSet<(usize, u32)>,
     ) -> Result<Self::Reader, Refusal> {
-        let mut files = HashMap::new();
+        let mut layers = HashMap::new();
         for (image, number) in needed {
-            let layers = images.get(image).zip(usize::try_from(number).ok());
+            let of_image = images.get(image).zip(usize::try_from(number).ok());
             let layer =
-                layers.and_then(|(layers, number)| layers.get(number)).ok_or_else(|| {
+                of_image.and_then(|(layers, number)| layers.get(number)).ok_or_else(|| {
                     Refusal::new(FailureCode::Internal, "a tree names a layer that its image lacks")
                 })?;
-            let file = self.ingest.tar(layer, &Meter::default()).await;
-            files.insert((image, number), file.map_err(|error| refused(&error))?);
+            let opened = self.ingest.open(layer).await.map_err(|error| refused(&error))?;
+            layers.insert((image, number), opened);
         }
-        Ok(Layers(files))
+        Ok(Layers::new(layers, Arc::clone(&self.segments)))
     }
 
     async fn pack(
         &self,
         key: Digest,
-        make: impl FnOnce() -> Result<Vec<u8>, PackError> + Send + 'static,
-    ) -> Result<Arc<[u8]>, PackError> {
+        make: impl Future<Output = Result<Pack, PackError>> + Send,
+    ) -> Result<Pack, PackError> {
         let _turn = self.making.enter(key).await;
+        if let Some(pack) = self.recent(key) {
+            return Ok(pack);
+        }
         let packs = Arc::clone(&self.packs);
-        let work = move || {
-            let name = key.hex().to_string();
-            let failed = |error: std::io::Error| PackError::Cache(error.into());
-            if let Some(mut file) = packs.get(&name) {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).map_err(failed)?;
-                // A damaged pack is made again.
-                if let Some(pack) = unsealed(&bytes) {
-                    return Ok(pack.into());
-                }
+        let cached = tokio::task::spawn_blocking(move || cached(&packs, key)).await;
+        let pack = match cached.map_err(PackError::Encoder)?? {
+            Some(pack) => pack,
+            None => {
+                let pack = make.await?;
+                let (packs, made) = (Arc::clone(&self.packs), pack.clone());
+                let keep = tokio::task::spawn_blocking(move || keep(&packs, key, &made));
+                keep.await.map_err(PackError::Encoder)??;
+                pack
             }
-            let pack = make()?;
-            let temporary = packs.temporary();
-            std::fs::write(&temporary, sealed(&pack)).map_err(failed)?;
-            packs.take_in(&temporary, &name).map_err(failed)?;
-            Ok(pack.into())
         };
-        tokio::task::spawn_blocking(work).await.map_err(PackError::Encoder)?
+        self.remember(key, &pack);
+        Ok(pack)
     }
 
     fn pack_len(&self, key: Digest) -> Option<u64> {
-        self.packs.file_len(&key.hex().to_string())?.checked_sub(SEAL as u64)
+        let framed = self.packs.file_len(&key.hex().to_string())?.checked_sub(SEAL as u64)?;
+        Some(encoded_len(framed))
     }
 
     async fn keep_plan(&self, id: Digest, inputs: Vec<u8>) -> Result<(), Refusal> {
@@ -285,15 +307,17 @@ mod tests {
         let images = Images::open(&registry, directory.path(), 1 << 20, None).await.unwrap();
         let key = Digest([1; 32]);
         assert_eq!(images.pack_len(key), None);
-        let made = |bytes: &'static [u8]| move || Ok(bytes.to_vec());
-        assert_eq!(*images.pack(key, made(b"pack")).await.unwrap(), *b"pack");
-        assert_eq!(*images.pack(key, made(b"never")).await.unwrap(), *b"pack");
+        let of = |bytes: &[u8]| Pack::new(bytes).unwrap();
+        let made = |bytes: &'static [u8]| async move { Ok(of(bytes)) };
+        let pack = async |bytes| images.pack(key, made(bytes)).await.unwrap().frames();
+        assert_eq!(pack(b"pack").await, of(b"pack").frames());
+        assert_eq!(pack(b"never").await, of(b"pack").frames());
         assert_eq!(images.pack_len(key), Some(4));
         let file = directory.path().join("cache/packs").join(key.hex().to_string());
         let mut bytes = std::fs::read(&file).unwrap();
         bytes[2] ^= 1;
         std::fs::write(&file, bytes).unwrap();
-        assert_eq!(*images.pack(key, made(b"again")).await.unwrap(), *b"again");
+        assert_eq!(pack(b"again").await, of(b"again").frames());
         assert_eq!(images.pack_len(key), Some(5));
     }
 }

@@ -1,18 +1,24 @@
 //! One at a time for each key: whoever wants what is being made already waits for it.
 
-use skiff_protocol::Digest;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 /// What is under way, by key.
-#[derive(Debug, Default)]
-pub struct SingleFlight(Mutex<HashMap<Digest, Arc<AsyncMutex<()>>>>);
+#[derive(Debug)]
+pub struct SingleFlight<K>(Mutex<HashMap<K, Arc<AsyncMutex<()>>>>);
 
-impl SingleFlight {
+impl<K> Default for SingleFlight<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> SingleFlight<K> {
     /// Waits until nobody else is at work on this key. Whoever gets it looks first whether the work
     /// is done by now.
-    pub async fn enter(&self, key: Digest) -> OwnedMutexGuard<()> {
+    pub async fn enter(&self, key: K) -> OwnedMutexGuard<()> {
         let lock = {
             let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             under_way.retain(|_, lock| Arc::strong_count(lock) > 1);

@@ -8,7 +8,8 @@ mod common;
 use common::{Answer, ask, check, get, post, ranges, request};
 use sha2::Digest as _;
 use skiff_accelerator::meter::Meter;
-use skiff_accelerator::packs::cut::{PackError, ReadContent};
+use skiff_accelerator::packs::cut::{PackError, ReadContent, ReadError};
+use skiff_accelerator::packs::framed::Pack;
 use skiff_accelerator::plan::Blob;
 use skiff_accelerator::serve::library::{Known, Library};
 use skiff_accelerator::serve::refusal::Refusal;
@@ -43,7 +44,7 @@ fn bytes(seed: u32, len: usize) -> Vec<u8> {
 struct Memory {
     images: BTreeMap<&'static str, Known<()>>,
     contents: Arc<HashMap<[u8; 32], Vec<u8>>>,
-    packs: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    packs: Mutex<HashMap<Digest, Pack>>,
     plans: Mutex<Vec<Digest>>,
 }
 
@@ -93,13 +94,13 @@ impl Memory {
 struct Reader(Arc<HashMap<[u8; 32], Vec<u8>>>, BTreeSet<(usize, u32)>);
 
 impl ReadContent for Reader {
-    fn read(
+    async fn read(
         &self,
         image: usize,
         content: &Content,
         offset: u64,
         into: &mut [u8],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<(), ReadError> {
         assert!(self.1.contains(&(image, content.layer)), "a layer that was not asked for");
         let offset = usize::try_from(offset)?;
         into.copy_from_slice(&self.0[&content.sha256][offset..offset + into.len()]);
@@ -143,19 +144,18 @@ impl Library for Memory {
     async fn pack(
         &self,
         key: Digest,
-        make: impl FnOnce() -> Result<Vec<u8>, PackError> + Send + 'static,
-    ) -> Result<Arc<[u8]>, PackError> {
+        make: impl Future<Output = Result<Pack, PackError>> + Send,
+    ) -> Result<Pack, PackError> {
         if let Some(pack) = self.packs.lock().unwrap().get(&key) {
             return Ok(pack.clone());
         }
-        let pack = tokio::task::spawn_blocking(make).await.map_err(PackError::Encoder)??;
-        let pack: Arc<[u8]> = pack.into();
+        let pack = make.await?;
         self.packs.lock().unwrap().insert(key, pack.clone());
         Ok(pack)
     }
 
     fn pack_len(&self, key: Digest) -> Option<u64> {
-        self.packs.lock().unwrap().get(&key).map(|pack| pack.len() as u64)
+        self.packs.lock().unwrap().get(&key).map(Pack::encoded_len)
     }
 
     async fn keep_plan(&self, id: Digest, _: Vec<u8>) -> Result<(), Refusal> {

@@ -17,7 +17,8 @@ struct Ground {
 }
 
 impl Ground {
-    fn new() -> Self {
+    /// With options of the accelerator's.
+    fn new(options: &[&str]) -> Self {
         let sandbox = Sandbox::new();
         let registry = Registry::start(&sandbox);
         let containerd = Containerd::start(&sandbox);
@@ -32,7 +33,7 @@ impl Ground {
             }
         }
         let url = format!("http://{}", registry.host);
-        let accelerator = Accelerator::start(&sandbox, &url);
+        let accelerator = Accelerator::start_with(&sandbox.directory("accelerator"), &url, options);
         drop(containerd);
         Self { accelerator, registry, stock, repositories, sandbox }
     }
@@ -80,7 +81,7 @@ fn conclude(wrong: &[String], rows: usize) {
 
 #[test]
 fn a_plain_directory_equals_stock() {
-    let ground = Ground::new();
+    let ground = Ground::new(&["--cache-bytes", "0"]);
     let rows = ground.rows();
     let mut wrong = Vec::new();
     for (row, references) in &rows {
@@ -116,7 +117,7 @@ fn pull_and_compare(ground: &Ground, skiff: &Skiff, references: &[String]) -> Re
 
 #[test]
 fn containerd_equals_stock() {
-    let ground = Ground::new();
+    let ground = Ground::new(&[]);
     let rows = ground.rows();
     let containerd = Containerd::start(&ground.sandbox);
     let mut wrong = Vec::new();

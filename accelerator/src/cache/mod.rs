@@ -61,6 +61,11 @@ impl Cache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that it may hold.
+    pub fn most(&self) -> u64 {
+        self.most
+    }
+
     /// Opens a file, if it is there.
     pub fn get(&self, name: &str) -> Option<File> {
         let mut state = self.state();

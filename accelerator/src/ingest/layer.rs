@@ -2,14 +2,15 @@
 
 use super::{Ingest, IngestError, LayerRef};
 use crate::cache::Cache;
+use crate::contents::Layer;
+use crate::contents::segments::IndexedBlob;
 use crate::layer::{AppliedLayer, LayerError, read_layer};
 use crate::meter::Meter;
 use crate::registry::BlobReader;
 use crate::store::{Claim, StoredLayer};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write as _};
-use std::path::Path;
+use std::io::{self, BufWriter, Read, Write};
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::io::SyncIoBridge;
@@ -32,7 +33,8 @@ impl Ingest {
         if let Some(known) = self.known_layer(layer).await? {
             return Ok(known);
         }
-        Ok(self.read((turn, Some(claim)), layer, meter).await?.0.applied)
+        let (stored, _) = self.read((turn, Some(claim)), layer, meter, false).await?;
+        Ok(stored.applied)
     }
 
     /// What the store knows of a layer.
@@ -44,27 +46,38 @@ impl Ingest {
         Ok(known.map(|known| known.applied))
     }
 
+    /// Where a layer's uncompressed bytes can be had: in the registry's blob, or else in the layer cache.
+    pub async fn open(self: &Arc<Self>, layer: &LayerRef) -> Result<Layer, IngestError> {
+        let index = self.store.index(layer.digest).await.map_err(IngestError::Store)?;
+        Ok(match index {
+            Some(index) => Layer::Blob(IndexedBlob {
+                repository: layer.repository.clone(),
+                digest: layer.digest,
+                index: Arc::new(index),
+            }),
+            None => Layer::Tar(Arc::new(self.tar(layer, &Meter::default()).await?)),
+        })
+    }
+
     /// The uncompressed tar of a layer, from the cache or by reading it again.
-    pub async fn tar(
-        self: &Arc<Self>,
-        layer: &LayerRef,
-        meter: &Meter,
-    ) -> Result<File, IngestError> {
+    async fn tar(self: &Arc<Self>, layer: &LayerRef, meter: &Meter) -> Result<File, IngestError> {
         let turn = self.under_way.enter(layer.digest).await;
         if let Some(file) = self.layers.get(&layer.diff_id.hex().to_string()) {
             return Ok(file);
         }
-        Ok(self.read((turn, None), layer, meter).await?.1)
+        let (_, file) = self.read((turn, None), layer, meter, true).await?;
+        file.ok_or_else(|| IngestError::Cache(io::Error::other("a layer was read without its tar")))
     }
 
-    /// Reads a layer in a task of its own: it goes on when whoever asked goes away, so that a
-    /// device that comes back on a bad link finds the layer read.
+    /// Reads a layer, and with `keep` its tar into the cache, in a task of its own: it goes on when whoever
+    /// asked goes away, so that a device that comes back on a bad link finds the layer read.
     async fn read(
         self: &Arc<Self>,
         turn: (OwnedMutexGuard<()>, Option<Claim>),
         layer: &LayerRef,
         meter: &Meter,
-    ) -> Result<(StoredLayer, File), IngestError> {
+        keep: bool,
+    ) -> Result<(StoredLayer, Option<File>), IngestError> {
         let (ingest, layer, meter) = (Arc::clone(self), layer.clone(), meter.clone());
         let work = async move {
             let _turn = turn;
@@ -72,7 +85,13 @@ impl Ingest {
             let blob = ingest.registry.blob(&layer.repository, layer.digest, None).await;
             let blob = SyncIoBridge::new(blob.map_err(IngestError::Registry)?);
             let (digest, cache) = (layer.digest, Arc::clone(&ingest.layers));
-            let unpacking = move || unpack_into(&cache, blob, &layer, meter);
+            let unpacking = move || {
+                if keep {
+                    unpack_into(&cache, blob, &layer, meter)
+                } else {
+                    unpack(blob, &layer, &mut io::sink(), meter).map(|stored| (stored, None))
+                }
+            };
             let read = tokio::task::spawn_blocking(unpacking).await.map_err(IngestError::Task)?;
             let (stored, file) = read?;
             ingest.store.put_layer(digest, &stored).await.map_err(IngestError::Store)?;
@@ -89,12 +108,15 @@ fn unpack_into(
     blob: SyncIoBridge<BlobReader>,
     layer: &LayerRef,
     meter: Meter,
-) -> Result<(StoredLayer, File), IngestError> {
+) -> Result<(StoredLayer, Option<File>), IngestError> {
     let temporary = cache.temporary();
-    let unpacked = unpack(blob, layer, &temporary, meter);
+    let file = File::create(&temporary).map_err(IngestError::Cache)?;
+    let mut file = BufWriter::with_capacity(BUFFER, file);
+    let unpacked = unpack(blob, layer, &mut file, meter);
+    drop(file);
     let taken = unpacked.and_then(|stored| {
         let file = cache.take_in(&temporary, &layer.diff_id.hex().to_string());
-        Ok((stored, file.map_err(IngestError::Cache)?))
+        Ok((stored, Some(file.map_err(IngestError::Cache)?)))
     });
     if taken.is_err() {
         // What can't be removed now goes at the next start.
@@ -103,19 +125,17 @@ fn unpack_into(
     taken
 }
 
-/// Unpacks a layer and writes its tar to a file, and checks digests and size.
+/// Unpacks a layer, whose tar goes to `sink`, and checks digests and size.
 fn unpack(
     blob: SyncIoBridge<BlobReader>,
     layer: &LayerRef,
-    to: &Path,
+    sink: &mut dyn Write,
     meter: Meter,
 ) -> Result<StoredLayer, IngestError> {
     let digest = layer.digest;
     let damaged = |what| Err(IngestError::Damaged { digest, what });
     let mut blob = Hashed { inner: blob, hash: Sha256::new(), len: 0, meter };
-    let file = File::create(to).map_err(IngestError::Cache)?;
-    let mut sink = BufWriter::with_capacity(BUFFER, file);
-    let read = read_layer(&mut blob, &mut sink);
+    let read = read_layer(&mut blob, sink);
     // What is behind the compressed stream's end belongs to the blob, too.
     let rest = io::copy(&mut blob, &mut io::sink());
     if rest.is_ok() && (blob.len != layer.size || blob.hash.finalize()[..] != digest.0) {
@@ -126,9 +146,9 @@ fn unpack(
     if read.diff_id != layer.diff_id.0 {
         return damaged("diff ID");
     }
-    sink.flush().map_err(IngestError::Cache)?;
     let (size, applied) = (read.uncompressed_len, read.applied);
-    Ok(StoredLayer { diff_id: layer.diff_id, size, applied, index: None })
+    let index = read.index.map(|index| index.encode());
+    Ok(StoredLayer { diff_id: layer.diff_id, size, applied, index })
 }
 
 struct Hashed<R> {

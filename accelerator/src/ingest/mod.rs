@@ -1,13 +1,12 @@
 //! Ingest: reads an image's layers once, as streams, and keeps what the planner needs.
 //!
 //! ```text
-//! registry ──blob──▶ SHA-256 ──▶ read_layer ──▶ AppliedLayer ──▶ store
-//!                                    └──uncompressed tar──▶ layer cache
+//! registry ──blob──▶ SHA-256 ──▶ read_layer ──▶ AppliedLayer, seek index ──▶ store
 //! ```
 //!
-//! A layer's blob digest, size and diff ID are checked before anything of it is kept. A layer that
-//! is known but has fallen out of the cache is read again in the same way. Two requests that want
-//! the same layer wait for one reading of it.
+//! A layer's blob digest, size and diff ID are checked before anything of it is kept. Two requests
+//! that want the same layer wait for one reading of it. Only of a layer that can't be indexed (zstd in
+//! a single frame) the uncompressed tar is wanted; it is read once more, into the layer cache.
 
 mod error;
 mod layer;
@@ -74,17 +73,17 @@ pub struct Image {
 /// Ingests images of one registry.
 #[derive(Debug)]
 pub struct Ingest {
-    registry: Registry,
+    registry: Arc<Registry>,
     store: Store,
     layers: Arc<Cache>,
-    under_way: SingleFlight,
+    under_way: SingleFlight<Digest>,
     /// The one that was used last stands last.
     trees: Mutex<Vec<Remembered>>,
 }
 
 impl Ingest {
     /// Ingests from this registry into this store and cache of uncompressed layers.
-    pub fn new(registry: Registry, store: Store, layers: Cache) -> Self {
+    pub fn new(registry: Arc<Registry>, store: Store, layers: Cache) -> Self {
         Self {
             registry,
             store,

@@ -1,6 +1,8 @@
 //! Cutting: which bytes a pack holds, its name in the cache, and the reading of those bytes.
 
 use super::deflate;
+use super::framed::Pack;
+use crate::mapped::Mapped;
 use crate::plan::contents::Contents;
 use crate::plan::space::Space;
 use crate::tree::Content;
@@ -8,7 +10,10 @@ use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::sync::Arc;
 
-/// Reads contents of the wanted images. Blocking.
+/// Why a content can't be read.
+pub type ReadError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Reads contents of the wanted images.
 pub trait ReadContent: Send + Sync + 'static {
     /// Fills `into` with the content's bytes from `offset`. `image` is the index of a wanted image
     /// that has the content.
@@ -18,7 +23,7 @@ pub trait ReadContent: Send + Sync + 'static {
         content: &Content,
         offset: u64,
         into: &mut [u8],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    ) -> impl Future<Output = Result<(), ReadError>> + Send;
 }
 
 /// Why a pack can't be made.
@@ -30,11 +35,14 @@ pub enum PackError {
         /// The content.
         content: Digest,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: ReadError,
     },
     /// The pack cache fails.
     #[error("the pack cache fails")]
     Cache(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The system has no memory for it.
+    #[error("there is no memory for a pack")]
+    Memory(#[source] std::io::Error),
     /// The pack's maker panicked or was cancelled.
     #[error("the encoder of a pack ended early")]
     Encoder(#[source] tokio::task::JoinError),
@@ -74,7 +82,7 @@ impl<R: ReadContent> Cutter<R> {
     /// packs of different plans are one in the cache.
     pub fn key(&self, number: u32) -> Digest {
         let mut hash = Sha256::new();
-        hash.update(b"skiff pack deflate");
+        hash.update(b"skiff pack deflate in frames");
         hash.update(self.level.to_le_bytes());
         for piece in self.space.pack(number) {
             let sha256 = self.contents.get(piece.content).map_or([0; 32], |c| c.content.sha256);
@@ -85,25 +93,28 @@ impl<R: ReadContent> Cutter<R> {
         Digest(hash.finalize().into())
     }
 
-    /// Reads and encodes a pack. Blocks, for some 100 ms.
-    pub fn encode(&self, number: u32) -> Result<Vec<u8>, PackError> {
-        Ok(deflate::encode(&self.fill(number)?, self.level))
+    /// Encodes what a pack holds. Blocks, for some 100 ms.
+    pub fn encode(&self, bytes: &[u8]) -> Result<Pack, PackError> {
+        let encoded = deflate::encode(bytes, self.level).map_err(PackError::Memory)?;
+        Pack::new(&encoded).map_err(PackError::Memory)
     }
 
     /// Reads what a pack holds.
-    pub fn fill(&self, number: u32) -> Result<Vec<u8>, PackError> {
-        let pieces = self.space.pack(number);
-        let mut bytes = Vec::new();
-        for piece in pieces {
+    pub async fn fill(&self, number: u32) -> Result<Mapped, PackError> {
+        let len = usize::try_from(self.len(number)).unwrap_or(0);
+        let mut bytes = Mapped::zeroed(len).map_err(PackError::Memory)?;
+        let mut rest = &mut bytes[..];
+        for piece in self.space.pack(number) {
             let Some(needed) = self.contents.get(piece.content) else { continue };
-            let start = bytes.len();
-            bytes.resize(start + usize::try_from(piece.len).unwrap_or(0), 0);
-            self.reader
-                .read(needed.image, &needed.content, piece.offset, &mut bytes[start..])
-                .map_err(|source| {
+            let len = usize::try_from(piece.len).unwrap_or(0);
+            let (into, behind) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = behind;
+            self.reader.read(needed.image, &needed.content, piece.offset, into).await.map_err(
+                |source| {
                     let content = Digest(needed.content.sha256);
                     PackError::Read { content, source }
-                })?;
+                },
+            )?;
         }
         Ok(bytes)
     }

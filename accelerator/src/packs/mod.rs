@@ -1,12 +1,13 @@
 //! Packs: what is cut out of a plan's content space, encoded, cached and sent.
 //!
 //! ```text
-//! space ──cut──▶ pieces ──read──▶ ≤ 1 MiB ──deflate──▶ encoded ──▶ cache ──ahead──▶ answer
+//! space ──cut──▶ pieces ──read──▶ ≤ 1 MiB ──deflate──▶ framed ──▶ cache ──ahead──▶ answer
 //! ```
 //!
 //! Encoding is the accelerator's greatest use of processors. It runs on blocking threads, of which
-//! no more encode at once than there are processors, whatever the number of answers. An answer
-//! has at most [`ahead::Ahead`]'s depth of packs in memory.
+//! no more encode at once than there are processors, whatever the number of answers. What is read for
+//! packs and waits for an encoder is bounded, too, over all answers. An answer has at most
+//! [`ahead::Ahead`]'s depth of packs in memory, and answers share equal ones.
 //!
 //! The level of compression: what libdeflate makes of real images (Debian's nginx and MariaDB,
 //! Node-RED from npm), in MB of packs of 1 MiB (`pack_bytes` of a pull from `serve --level N`), and MB of
@@ -29,3 +30,4 @@
 pub mod ahead;
 pub mod cut;
 pub mod deflate;
+pub mod framed;

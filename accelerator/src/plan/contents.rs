@@ -41,7 +41,7 @@ impl Contents {
     pub(crate) fn of(layers: &[Layer<'_>], held: &[Held]) -> Result<Self, PlanError> {
         let mut indexes: Vec<Option<HashMap<[u8; 32], &[u8]>>> = vec![None; held.len()];
         let mut numbers: HashMap<[u8; 32], u32> = HashMap::new();
-        let mut packed: Vec<(&[u8], Needed)> = Vec::new();
+        let mut packed: Vec<Needed> = Vec::new();
         let mut copied: Vec<Needed> = Vec::new();
         for layer in layers {
             let others = (0..held.len()).filter(|&index| Some(index) != layer.parent);
@@ -55,14 +55,13 @@ impl Contents {
                 let needed = Needed { image: layer.image, content: content.clone(), held: place };
                 match needed.held {
                     Some(_) => copied.push(needed),
-                    None => packed.push((entry.path, needed)),
+                    None => packed.push(needed),
                 }
             }
         }
-        packed.sort_by(|(a, _), (b, _)| order::compare(a, b));
+        packed.sort_by_cached_key(order::place);
         let count_packed = count(packed.len(), "contents")?;
-        let needed: Vec<Needed> =
-            packed.into_iter().map(|(_, needed)| needed).chain(copied).collect();
+        let needed: Vec<Needed> = packed.into_iter().chain(copied).collect();
         for (number, needed) in needed.iter().enumerate() {
             numbers.insert(needed.content.sha256, count(number, "contents")?);
         }

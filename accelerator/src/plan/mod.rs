@@ -22,6 +22,7 @@ pub mod parent;
 pub mod space;
 pub mod table;
 
+use crate::mapped::Mapped;
 use crate::tree::Tree;
 use contents::Contents;
 use delta::Entry;
@@ -87,7 +88,7 @@ pub struct Plan {
     /// The space of those that come from packs.
     pub space: Space,
     /// The metadata stream, encoded.
-    pub metadata: Vec<u8>,
+    pub metadata: Mapped,
 }
 
 /// Why there is no plan.
@@ -106,6 +107,9 @@ pub enum PlanError {
         /// The part that is too long.
         what: &'static str,
     },
+    /// The system has no memory for it.
+    #[error("there is no memory for a plan")]
+    Memory(#[source] std::io::Error),
     /// There are more images, layers, entries or contents than the protocol can count.
     #[error("the request needs more {what} than the protocol can count; ask for fewer images")]
     TooMany {

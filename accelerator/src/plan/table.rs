@@ -6,6 +6,7 @@
 use super::contents::{Contents, digest};
 use super::delta::{Entry, EntryKind};
 use super::{Layer, PlanError, Wanted, count};
+use crate::mapped::Mapped;
 use crate::packs::deflate;
 use crate::tree::{FileKind, Metadata};
 use skiff_protocol::limits::{MAX_RECORD, MAX_TARGET, MAX_XATTRS};
@@ -22,7 +23,7 @@ pub(crate) fn encode(
     layers_of_images: &[Option<u16>],
     parents: &[Parent],
     contents: &Contents,
-) -> Result<Vec<u8>, PlanError> {
+) -> Result<Mapped, PlanError> {
     let mut writer = Writer { bytes: Vec::new(), buffer: vec![0; MAX_RECORD + 2] };
     for (want, layer) in wanted.iter().zip(layers_of_images) {
         images(&mut writer, want, *layer)?;
@@ -46,7 +47,7 @@ pub(crate) fn encode(
         }
     }
     writer.push(&Record::End)?;
-    Ok(deflate::encode(&writer.bytes, deflate::BEST))
+    deflate::encode(&writer.bytes, deflate::BEST).map_err(PlanError::Memory)
 }
 
 fn images(writer: &mut Writer, want: &Wanted, layer: Option<u16>) -> Result<(), PlanError> {

@@ -3,53 +3,65 @@
 use super::SeekError;
 use super::header::{self, TRAILER};
 use super::index::{Index, Segment, Start};
-use super::window::{resume, unpack};
+use super::window::{REACH, resume, unpack};
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use std::io::Read as _;
+use std::ops::Range;
 
 impl Index {
-    /// The uncompressed bytes of segment `n`, from the blob's bytes [`span(n)`](Self::span). Takes
-    /// the memory of both.
+    /// Bytes of the buffer that [`inflate`](Self::inflate) needs for segment `n`: the segment's, and
+    /// a window before them.
+    pub fn room(&self, n: usize) -> usize {
+        let bytes = self.bytes(n);
+        REACH + usize::try_from(bytes.end - bytes.start).unwrap_or(usize::MAX - REACH)
+    }
+
+    /// Inflates segment `n` from the blob's bytes [`span(n)`](Self::span). Gives the segment's place in the
+    /// buffer, which must have [`room(n)`](Self::room).
     ///
     /// # Errors
-    /// There is no such segment, or the bytes are not the blob's.
-    pub fn inflate(&self, n: usize, compressed: &[u8]) -> Result<Vec<u8>, SeekError> {
+    /// There is no such segment, the bytes are not the blob's, or the buffer is too short.
+    pub fn inflate(
+        &self,
+        n: usize,
+        compressed: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<Range<usize>, SeekError> {
         let segment = self.segment(n).ok_or(SeekError::NoSegment)?;
         let (bytes, span) = (self.bytes(n), self.span(n));
         if compressed.len() as u64 != span.end - span.start {
             return Err(SeekError::Length);
         }
         let len = usize::try_from(bytes.end - bytes.start).map_err(|_| SeekError::Length)?;
-        let inflated = segment.inflate(compressed, len)?;
-        if inflated.len() != len || crc32fast::hash(&inflated) != segment.crc {
+        let place = REACH..REACH + len;
+        let buffer = buffer.get_mut(..place.end).ok_or(SeekError::Length)?;
+        segment.inflate(compressed, buffer)?;
+        if crc32fast::hash(&buffer[place.clone()]) != segment.crc {
             return Err(SeekError::Damaged);
         }
-        Ok(inflated)
+        Ok(place)
     }
 }
 
 impl Segment {
-    fn inflate(&self, compressed: &[u8], len: usize) -> Result<Vec<u8>, SeekError> {
+    /// Fills the buffer from [`REACH`] on.
+    fn inflate(&self, compressed: &[u8], buffer: &mut [u8]) -> Result<(), SeekError> {
+        let out = &mut buffer[REACH..];
         match &self.start {
-            Start::Plain => Ok(compressed.to_vec()),
-            Start::Frame => {
-                let mut out = vec![0; len];
-                zstd::stream::read::Decoder::with_buffer(compressed)
-                    .and_then(|mut decoder| decoder.read_exact(&mut out))
-                    .map_err(|_| SeekError::Damaged)?;
-                Ok(out)
-            }
-            Start::Member => {
-                let mut out = vec![0; len];
-                members(compressed, &mut out)?;
-                Ok(out)
-            }
+            Start::Plain if compressed.len() == out.len() => out.copy_from_slice(compressed),
+            Start::Plain => return Err(SeekError::Damaged),
+            Start::Frame => zstd::stream::read::Decoder::with_buffer(compressed)
+                .and_then(|mut decoder| decoder.read_exact(out))
+                .map_err(|_| SeekError::Damaged)?,
+            Start::Member => members(compressed, out)?,
             Start::Deflate { bits, window } => {
-                let mut out = unpack(window)?;
-                let reach = out.len();
-                out.resize(reach + len, 0);
+                let window = unpack(window)?;
+                let before = REACH.checked_sub(window.len()).ok_or(SeekError::Index)?;
+                let out = &mut buffer[before..];
+                let reach = window.len();
+                out[..reach].copy_from_slice(&window);
                 let mut compressed = compressed;
                 let mut shared = [0];
                 if *bits > 0 {
@@ -57,12 +69,11 @@ impl Segment {
                 }
                 let bit_buf = if *bits > 0 { shared[0] >> (8 - bits.min(&7)) } else { 0 };
                 let decoder = resume(*bits, bit_buf);
-                let (read, end) = member(decoder, compressed, &mut out, reach)?;
+                let (read, end) = member(decoder, compressed, out, reach)?;
                 members(compressed.get(read..).unwrap_or_default(), &mut out[end..])?;
-                out.drain(..reach);
-                Ok(out)
             }
         }
+        Ok(())
     }
 }
 

@@ -69,7 +69,7 @@ pub use index::Index;
 pub use indexer::Indexer;
 
 /// Uncompressed bytes from one segment's start to the next, where a start costs a window.
-const SPACING: u64 = 4 << 20;
+const SPACING: u64 = 2 << 20;
 /// The same where a start costs nothing: at a gzip member, at a zstd frame.
 const FREE_SPACING: u64 = 1 << 20;
 /// Uncompressed bytes of the longest segment: whoever serves it has it in memory.

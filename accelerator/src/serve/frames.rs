@@ -1,5 +1,6 @@
 //! Frames of an answer, as bytes that the response body takes.
 
+use crate::packs::framed::slice;
 use axum::body::Bytes;
 use serde::Serialize;
 use skiff_protocol::Error;
@@ -26,58 +27,18 @@ pub fn empty(kind: Kind) -> Result<Bytes, Error> {
 /// A stretch of the metadata stream, as frames.
 pub fn metadata(stream: &[u8]) -> Result<Bytes, Error> {
     let mut bytes = Vec::with_capacity(stream.len() + HEADER_LEN);
-    slices(&mut bytes, Kind::Metadata, stream)?;
+    slice(Kind::Metadata, stream, |slice| bytes.extend_from_slice(slice))?;
     Ok(bytes.into())
 }
 
-/// Pack `number`, which holds `len` content bytes, as frames.
-pub fn pack(number: u32, len: u32, encoded: &[u8]) -> Result<Bytes, Error> {
-    let head = head(number, len, encoded.len())?;
-    let mut bytes = Vec::with_capacity(encoded.len() + HEADER_LEN * 64);
-    bytes.extend_from_slice(&message(Kind::Pack, &head)?);
-    slices(&mut bytes, Kind::PackData, encoded)?;
-    Ok(bytes.into())
-}
-
-/// Bytes of [`pack`] for a pack of this many encoded bytes.
-pub fn pack_len(number: u32, len: u32, encoded_len: usize) -> Result<u64, Error> {
-    let head = message(Kind::Pack, &head(number, len, encoded_len)?)?;
-    Ok(head.len() as u64 + sliced_len(encoded_len))
-}
-
-/// Bytes of a stream that is cut into frames.
-pub fn sliced_len(len: usize) -> u64 {
-    (len + len.div_ceil(MAX_PAYLOAD) * HEADER_LEN) as u64
-}
-
-fn head(number: u32, len: u32, encoded_len: usize) -> Result<Pack, Error> {
+/// The frame before a pack's data: pack `number` holds `len` content bytes.
+pub fn pack_head(number: u32, len: u32, encoded_len: u64) -> Result<Bytes, Error> {
     let encoded_len = u32::try_from(encoded_len).map_err(|_| Error::Malformed)?;
-    Ok(Pack { number, codec: Codec::Deflate, len, encoded_len })
-}
-
-fn slices(bytes: &mut Vec<u8>, kind: Kind, stream: &[u8]) -> Result<(), Error> {
-    stream.chunks(MAX_PAYLOAD).try_for_each(|slice| push(bytes, kind, slice))
+    message(Kind::Pack, &Pack { number, codec: Codec::Deflate, len, encoded_len })
 }
 
 fn push(bytes: &mut Vec<u8>, kind: Kind, payload: &[u8]) -> Result<(), Error> {
     bytes.extend_from_slice(&Header::new(kind, payload)?.to_bytes());
     bytes.extend_from_slice(payload);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_foretold() {
-        for len in [0, 1, 127, MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 1_050_000] {
-            let bytes = vec![7; len];
-            assert_eq!(metadata(&bytes).unwrap().len() as u64, sliced_len(len), "{len}");
-            for number in [0, 200, u32::MAX] {
-                let told = pack_len(number, 1 << 20, len).unwrap();
-                assert_eq!(pack(number, 1 << 20, &bytes).unwrap().len() as u64, told, "{len}");
-            }
-        }
-    }
 }

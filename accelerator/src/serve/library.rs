@@ -4,6 +4,7 @@
 use super::refusal::Refusal;
 use crate::meter::Meter;
 use crate::packs::cut::{PackError, ReadContent};
+use crate::packs::framed::Pack;
 use crate::plan::Blob;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
@@ -63,12 +64,12 @@ pub trait Library: Send + Sync + 'static {
         needed: BTreeSet<(usize, u32)>,
     ) -> impl Future<Output = Result<Self::Reader, Refusal>> + Send;
 
-    /// The pack with this key, from the cache or else from `make`, which blocks.
+    /// The pack with this key, from the cache or else from `make`.
     fn pack(
         &self,
         key: Digest,
-        make: impl FnOnce() -> Result<Vec<u8>, PackError> + Send + 'static,
-    ) -> impl Future<Output = Result<Arc<[u8]>, PackError>> + Send;
+        make: impl Future<Output = Result<Pack, PackError>> + Send,
+    ) -> impl Future<Output = Result<Pack, PackError>> + Send;
 
     /// Encoded bytes of the pack with this key, if it is cached.
     fn pack_len(&self, key: Digest) -> Option<u64>;

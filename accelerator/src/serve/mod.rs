@@ -46,12 +46,16 @@ use tokio::sync::Semaphore;
 /// The level of compression of packs; see [`crate::packs`] for how it was chosen.
 pub const PACK_LEVEL: i32 = 6;
 
+/// Packs that are read or wait for an encoder at once, for each processor: each has a MiB in memory.
+const FILLING: usize = 8;
+
 /// The service and what it shares between answers.
 #[derive(Debug)]
 pub struct Service<L> {
     library: Arc<L>,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
+    filling: Arc<Semaphore>,
     ahead: usize,
     level: i32,
 }
@@ -64,6 +68,7 @@ impl<L: Library> Service<L> {
             library: Arc::new(library),
             metrics: Arc::default(),
             permits: Arc::new(Semaphore::new(processors)),
+            filling: Arc::new(Semaphore::new(FILLING * processors)),
             ahead: processors + 1,
             level,
         }

@@ -43,6 +43,7 @@ impl Refusal {
         let code = match error {
             PlanError::Entry { .. } => FailureCode::BadImage,
             PlanError::TooMany { .. } => FailureCode::BadRequest,
+            PlanError::Memory(_) => FailureCode::Internal,
         };
         Self::because(code, error)
     }
@@ -52,7 +53,9 @@ impl Refusal {
     pub fn pack(error: &PackError) -> Self {
         let code = match error {
             PackError::Read { .. } => FailureCode::RegistryUnavailable,
-            PackError::Cache(_) | PackError::Encoder(_) => FailureCode::Internal,
+            PackError::Cache(_) | PackError::Memory(_) | PackError::Encoder(_) => {
+                FailureCode::Internal
+            }
         };
         Self::because(code, error)
     }

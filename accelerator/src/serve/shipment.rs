@@ -10,12 +10,15 @@ use super::body::Sink;
 use super::frames;
 use super::library::Library;
 use super::refusal::Refusal;
+use crate::mapped::Mapped;
 use crate::packs::ahead::Ahead;
 use crate::packs::cut::{Cutter, PackError};
+use crate::packs::framed::{Pack, sliced_len};
 use skiff_protocol::frame::{HEADER_LEN, Kind};
 use skiff_protocol::limits::MAX_PAYLOAD;
 use skiff_protocol::{Digest, Ranges};
 use std::sync::Arc;
+use tokio::sync::AcquireError;
 
 /// Metadata bytes given to the connection at once.
 const STEP: usize = 8 * MAX_PAYLOAD;
@@ -28,7 +31,7 @@ pub(crate) struct Shipment<'s, L: Library> {
     pub(crate) layers: u16,
     pub(crate) entries: u32,
     pub(crate) contents: u32,
-    pub(crate) metadata: Option<Vec<u8>>,
+    pub(crate) metadata: Option<Mapped>,
     pub(crate) cutter: Arc<Cutter<L::Reader>>,
     pub(crate) have: Option<Ranges>,
     pub(crate) ratio: u64,
@@ -42,8 +45,8 @@ impl<L: Library> Shipment<'_, L> {
         complete: usize,
         must_be_exact: bool,
     ) -> Result<(u64, bool), Ended> {
-        let metadata = self.metadata.as_ref().map_or(0, Vec::len);
-        let mut bytes = frames::sliced_len(metadata) + (HEADER_LEN + complete) as u64;
+        let metadata = self.metadata.as_ref().map_or(0, |stream| stream.len());
+        let mut bytes = sliced_len(metadata) + (HEADER_LEN + complete) as u64;
         let mut exact = true;
         let mut missing = Vec::new();
         for number in self.numbers() {
@@ -60,7 +63,7 @@ impl<L: Library> Shipment<'_, L> {
         let mut packs = self.packs(missing.into_iter());
         while let Some(made) = packs.next().await {
             let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
-            bytes += pack_len(number, self.cutter.len(number), encoded.len() as u64)?;
+            bytes += pack_len(number, self.cutter.len(number), encoded.encoded_len())?;
         }
         Ok((bytes, exact))
     }
@@ -75,7 +78,9 @@ impl<L: Library> Shipment<'_, L> {
         let mut packs = self.packs(self.numbers());
         while let Some(made) = packs.next().await {
             let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
-            sink.send(frames::pack(number, self.cutter.len(number), &encoded)?).await?;
+            sink.send(frames::pack_head(number, self.cutter.len(number), encoded.encoded_len())?)
+                .await?;
+            sink.send(encoded.frames()).await?;
         }
         Ok(())
     }
@@ -86,29 +91,36 @@ impl<L: Library> Shipment<'_, L> {
         (0..self.cutter.space().packs()).filter(move |number| !has(*number))
     }
 
-    fn packs<'a>(&self, numbers: impl Iterator<Item = u32> + Send + 'a) -> Ahead<'a, Arc<[u8]>> {
+    fn packs<'a>(&self, numbers: impl Iterator<Item = u32> + Send + 'a) -> Ahead<'a, Pack> {
         let (library, permits) = (self.service.library.clone(), self.service.permits.clone());
+        let filling = self.service.filling.clone();
         let cutter = self.cutter.clone();
         Ahead::new(numbers, self.service.ahead, move |number| {
             let (library, permits) = (library.clone(), permits.clone());
-            let cutter = cutter.clone();
+            let (cutter, filling) = (cutter.clone(), filling.clone());
             tokio::spawn(async move {
                 let key = cutter.key(number);
-                let permit = permits.acquire_owned().await;
-                library
-                    .pack(key, move || {
-                        let _permit = permit.map_err(|e| PackError::Cache(e.into()))?;
-                        cutter.encode(number)
-                    })
-                    .await
+                let make = async move {
+                    let closed = |error: AcquireError| PackError::Cache(error.into());
+                    let _filling = filling.acquire_owned().await.map_err(closed)?;
+                    let bytes = cutter.fill(number).await?;
+                    let permit = permits.acquire_owned().await.map_err(closed)?;
+                    let encode = move || {
+                        let _permit = permit;
+                        cutter.encode(&bytes)
+                    };
+                    tokio::task::spawn_blocking(encode).await.map_err(PackError::Encoder)?
+                };
+                library.pack(key, make).await
             })
         })
     }
 }
 
 fn pack_len(number: u32, len: u32, encoded: u64) -> Result<u64, Ended> {
+    let head = frames::pack_head(number, len, encoded)?.len() as u64;
     let encoded = usize::try_from(encoded).map_err(|_| skiff_protocol::Error::Malformed)?;
-    Ok(frames::pack_len(number, len, encoded)?)
+    Ok(head + sliced_len(encoded))
 }
 
 /// `len` times a ratio, in thousandths: exact enough for an estimate.

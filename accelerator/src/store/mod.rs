@@ -17,6 +17,7 @@ pub use error::StoreError;
 pub use url::{PostgresUrl, UrlError};
 
 use crate::layer::AppliedLayer;
+use crate::seek::Index;
 use crate::tree::Tree;
 use claim::Claims;
 use skiff_protocol::Digest;
@@ -81,6 +82,18 @@ impl Store {
             .map_err(|source| StoreError::Damaged { digest, source })?;
         let size = u64::try_from(size).unwrap_or(0);
         Ok(Some(StoredLayer { diff_id: digest_of(&diff_id), size, applied, index }))
+    }
+
+    /// The seek index of the layer with this blob digest, if it has one.
+    pub async fn index(&self, digest: Digest) -> Result<Option<Index>, StoreError> {
+        let sql = "SELECT seek_index FROM layers WHERE digest = $1";
+        let row = either!(self, |pool| sqlx::query_as(sql)
+            .bind(&digest.0[..])
+            .fetch_optional(pool)
+            .await)?;
+        let Some((Some(index),)): Option<(Option<Vec<u8>>,)> = row else { return Ok(None) };
+        // One of another version counts as none: the layer's tar is read instead.
+        Ok(Index::decode(&index).ok())
     }
 
     /// Keeps what is known of a layer. Of one that is there already, only a missing index is filled in.

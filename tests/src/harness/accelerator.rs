@@ -2,6 +2,7 @@
 
 use super::process::Daemon;
 use super::sandbox::Sandbox;
+use crate::compare::{FileType, Tree};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,7 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct Accelerator {
     daemon: Daemon,
+    directory: PathBuf,
     /// `127.0.0.1:PORT`.
     pub address: String,
 }
@@ -36,7 +38,23 @@ impl Accelerator {
         let address = address.to_owned();
         // Whatever else it prints must not block it.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { daemon, address }
+        Self { daemon, directory: directory.to_owned(), address }
+    }
+
+    /// `skiff-accelerator ingest`, for this machine's platform.
+    pub fn ingest(registry: &str, data: &Path, image: &str) {
+        let mut command = Command::new(Self::program());
+        command.args(["ingest", image, "--registry", registry, "--data"]).arg(data);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ingest {image}: {said}");
+    }
+
+    /// Paths of the files that it keeps, below its data directory.
+    pub fn files(&self) -> Vec<String> {
+        let tree = Tree::read(&self.directory.join("data")).unwrap();
+        let files = tree.nodes.iter().filter(|(_, node)| node.kind == FileType::File);
+        files.map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect()
     }
 
     /// The program.

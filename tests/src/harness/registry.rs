@@ -4,12 +4,14 @@ use super::process::Daemon;
 use super::sandbox::Sandbox;
 use crate::layout::Layout;
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A registry without TLS and without accounts.
 #[derive(Debug)]
 pub struct Registry {
     daemon: Daemon,
+    directory: PathBuf,
     /// `127.0.0.1:PORT`.
     pub host: String,
 }
@@ -38,7 +40,7 @@ impl Registry {
                     || daemon.child().try_wait().is_ok_and(|status| status.is_some())
             });
             if up && daemon.child().try_wait().unwrap().is_none() {
-                return Self { daemon, host };
+                return Self { daemon, directory, host };
             }
         }
         panic!("docker-registry does not start; see {}", directory.join("log").display());
@@ -47,6 +49,11 @@ impl Registry {
     /// Takes a tag of a layout in; gives the reference.
     pub fn push(&self, layout: &Layout, tag: &str) -> String {
         layout.push(tag, &self.host)
+    }
+
+    /// Its files.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
     }
 
     /// Its access log.

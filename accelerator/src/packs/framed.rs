@@ -1,0 +1,112 @@
+//! A pack as it is sent: its encoded bytes, cut into frames. Nothing in these frames depends on
+//! the plan, so that one copy, in memory or in the cache, is sent to every device as it is.
+
+use crate::mapped::Mapped;
+use bytes::Bytes;
+use skiff_protocol::Error;
+use skiff_protocol::frame::{HEADER_LEN, Header, Kind};
+use skiff_protocol::limits::MAX_PAYLOAD;
+use std::sync::{Arc, Weak};
+
+/// PackData frames.
+#[derive(Debug, Clone)]
+pub struct Pack(Arc<Mapped>);
+
+/// A pack that lives as long as somebody sends it.
+#[derive(Debug)]
+pub struct WeakPack(Weak<Mapped>);
+
+impl Pack {
+    /// Encoded bytes, in frames.
+    ///
+    /// # Errors
+    /// The system has no memory.
+    pub fn new(encoded: &[u8]) -> std::io::Result<Self> {
+        let len = usize::try_from(sliced_len(encoded.len())).unwrap_or(usize::MAX);
+        let mut frames = Mapped::zeroed(len)?;
+        let mut rest = &mut frames[..];
+        slice(Kind::PackData, encoded, |bytes| {
+            let (to, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+            to.copy_from_slice(bytes);
+            rest = behind;
+        })
+        .map_err(std::io::Error::other)?;
+        Ok(Self::of_frames(frames))
+    }
+
+    /// From what [`frames`](Self::frames) gave.
+    pub fn of_frames(frames: Mapped) -> Self {
+        Self(Arc::new(frames))
+    }
+
+    /// The frames, without a copy.
+    pub fn frames(&self) -> Bytes {
+        Bytes::from_owner(self.clone())
+    }
+
+    /// Bytes without the frames' headers.
+    pub fn encoded_len(&self) -> u64 {
+        encoded_len(self.0.len() as u64)
+    }
+
+    /// A reference that does not keep it.
+    pub fn downgrade(&self) -> WeakPack {
+        WeakPack(Arc::downgrade(&self.0))
+    }
+}
+
+impl WeakPack {
+    /// The pack, if it is there still.
+    pub fn upgrade(&self) -> Option<Pack> {
+        self.0.upgrade().map(Pack)
+    }
+
+    /// Whether it is there still.
+    pub fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl AsRef<[u8]> for Pack {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Gives the frames of a stream, header and payload in turn.
+pub(crate) fn slice(kind: Kind, stream: &[u8], mut push: impl FnMut(&[u8])) -> Result<(), Error> {
+    for payload in stream.chunks(MAX_PAYLOAD) {
+        push(&Header::new(kind, payload)?.to_bytes());
+        push(payload);
+    }
+    Ok(())
+}
+
+/// Bytes of a stream that is cut into frames.
+pub fn sliced_len(len: usize) -> u64 {
+    (len + len.div_ceil(MAX_PAYLOAD) * HEADER_LEN) as u64
+}
+
+/// Bytes of a stream whose frames have so many.
+pub fn encoded_len(framed: u64) -> u64 {
+    let whole = (HEADER_LEN + MAX_PAYLOAD) as u64;
+    let rest = (framed % whole).saturating_sub(HEADER_LEN as u64);
+    framed / whole * MAX_PAYLOAD as u64 + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_lead_to_each_other() {
+        for len in [0, 1, MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 1_050_000] {
+            assert_eq!(encoded_len(sliced_len(len)), len as u64, "{len}");
+            let pack = Pack::new(&vec![7; len]).unwrap();
+            assert_eq!(
+                (pack.frames().len() as u64, pack.encoded_len()),
+                (sliced_len(len), len as u64)
+            );
+        }
+    }
+}

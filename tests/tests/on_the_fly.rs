@@ -1,0 +1,117 @@
+//! The accelerator keeps metadata only, and cuts contents out of the registry's own blobs; the registry
+//! stays as it is.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use skiff_tests::compare::Tree;
+use skiff_tests::harness::{Accelerator, Containerd, Registry, Sandbox, Skiff, images};
+use skiff_tests::layout::Layout;
+use std::path::Path;
+
+/// A request in the registry's access log.
+struct Request {
+    method: String,
+    path: String,
+    status: u32,
+    bytes: u64,
+}
+
+/// The requests of this log from the byte `from` on.
+fn requests(log: &str, from: usize) -> Vec<Request> {
+    let line = |line: &str| {
+        // HOST - - [TIME] "METHOD PATH HTTP/1.1" STATUS BYTES "REFERER" "AGENT"
+        let mut quoted = line.split('"');
+        let (mut request, mut answer) =
+            (quoted.nth(1)?.split(' '), quoted.next()?.split_whitespace());
+        let (method, path) = (request.next()?.to_owned(), request.next()?.to_owned());
+        let (status, bytes) = (answer.next()?.parse().ok()?, answer.next()?.parse().ok()?);
+        path.starts_with("/v2/").then_some(Request { method, path, status, bytes })
+    };
+    log[from..].lines().filter_map(line).collect()
+}
+
+/// Bytes of all files below a directory.
+fn bytes_below(directory: &Path) -> u64 {
+    Tree::read(directory).unwrap().nodes.values().map(|node| node.size).sum()
+}
+
+#[test]
+fn contents_come_out_of_the_registrys_blobs() {
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox);
+    let layout = Layout::open(&images(), "nginx");
+    let [old, new] = ["old", "new"].map(|tag| registry.push(&layout, tag));
+    let stock = Containerd::start(&sandbox);
+    let [stock_old, stock_new] = [&old, &new].map(|reference| stock.stock(reference));
+    drop(stock);
+    let before = Tree::read(&registry.data()).unwrap();
+
+    let url = format!("http://{}", registry.host);
+    let accelerator =
+        Accelerator::start_with(&sandbox.directory("accelerator"), &url, &["--cache-bytes", "0"]);
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("root"));
+    let mut from = registry.log().len();
+    for (reference, stock) in [(&old, &stock_old), (&new, &stock_new)] {
+        skiff.pull(&[reference], &accelerator.url()).ok(reference);
+        assert_eq!(stock.report(&skiff.tree(reference).unwrap()), None, "{reference}");
+        let log = registry.log();
+        let requests = requests(&log, from);
+        from = log.len();
+        let tag = reference.rsplit(':').next().unwrap();
+        check_requests(&layout, tag, &requests);
+    }
+    // A third time, with everything known: no layer is read whole.
+    let other = Skiff::root(&sandbox, &sandbox.directory("root"));
+    other.pull(&[&new], &accelerator.url()).ok("another device");
+    let requests = requests(&registry.log(), from);
+    check_requests(&layout, "new", &requests);
+    let whole = |request: &&Request| request.path.contains("/blobs/") && request.status == 200;
+    let whole: Vec<_> = requests.iter().filter(whole).map(|request| &*request.path).collect();
+    let config = layout.manifest_of("new")["config"]["digest"].as_str().unwrap().to_owned();
+    assert!(whole.iter().all(|path| path.ends_with(&config)), "read whole: {whole:?}");
+
+    let after = Tree::read(&registry.data()).unwrap();
+    assert!(before == after, "the registry's files have changed");
+    let kept = accelerator.files();
+    let kept: Vec<_> = kept.iter().filter(|path| !path.starts_with("metadata.db")).collect();
+    assert!(kept.is_empty(), "beside metadata there is {kept:?}");
+}
+
+/// Each layer is read whole at most once, and besides that ranges of it.
+fn check_requests(layout: &Layout, tag: &str, requests: &[Request]) {
+    for request in requests {
+        assert!(["GET", "HEAD"].contains(&&*request.method), "{} {}", request.method, request.path);
+    }
+    let manifest = layout.manifest_of(tag);
+    for layer in manifest["layers"].as_array().unwrap() {
+        let digest = layer["digest"].as_str().unwrap();
+        let of_layer = requests.iter().filter(|request| request.path.ends_with(digest));
+        let (whole, ranges): (Vec<_>, Vec<_>) = of_layer.partition(|one| one.status == 200);
+        assert!(whole.len() <= 1, "{digest} was read {} times", whole.len());
+        let size = layer["size"].as_u64().unwrap();
+        let bytes: u64 = ranges.iter().map(|one| one.bytes).sum();
+        println!("{tag}: layer of {size} bytes: {bytes} in {} ranges", ranges.len());
+        // Segments share a byte where one ends within it.
+        assert!(bytes <= size + ranges.len() as u64, "{digest}: {bytes} of {size} bytes");
+    }
+}
+
+/// Metadata and seek index, the database's file included, beside the registry's bytes.
+#[test]
+fn metadata_are_small() {
+    let sandbox = Sandbox::new();
+    let (mut metadata, mut blobs) = (0, 0);
+    for pair in ["nginx", "mariadb", "node-red"] {
+        let layout = Layout::open(&images(), pair);
+        let registry = format!("oci:{}", images().display());
+        let data = sandbox.directory("data");
+        for tag in ["old", "new"] {
+            Accelerator::ingest(&registry, &data, &format!("{pair}:{tag}"));
+        }
+        let (small, large) = (bytes_below(&data), bytes_below(&layout.path().join("blobs")));
+        println!("{pair}: {small} bytes of metadata, {large} of blobs");
+        assert!(small * 100 <= large * 6, "{pair}: {small} bytes of metadata, {large} of blobs");
+        (metadata, blobs) = (metadata + small, blobs + large);
+    }
+    println!("all: {metadata} bytes of metadata, {blobs} of blobs");
+    assert!(metadata * 100 <= blobs * 3, "{metadata} bytes of metadata, {blobs} of blobs");
+}
