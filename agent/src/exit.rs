@@ -70,7 +70,9 @@ fn code(failed: &Failed) -> u8 {
             | PullError::Blob { .. }
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,
-            PullError::Apply(ApplyError::Path { .. }) => 1,
+            PullError::Apply(
+                ApplyError::Path { .. } | ApplyError::Held { .. } | ApplyError::Cold { .. },
+            ) => 1,
             PullError::Apply(ApplyError::Spool(_) | ApplyError::Writeback(_))
             | PullError::Spool(_) => 8,
             PullError::Apply(_) => 6,
