@@ -41,7 +41,7 @@ pub struct StoredImage {
     /// The config.
     pub config: Option<StoredBlob>,
     /// The name of its snapshot, once config and manifest are checked.
-    pub chain_id: Option<[u8; 32]>,
+    pub chain_id: Option<Digest>,
 }
 
 /// All images, and the blob that is arriving.
@@ -168,7 +168,7 @@ impl Images {
     }
 }
 
-fn check_image(image: &StoredImage) -> Result<[u8; 32], PullError> {
+fn check_image(image: &StoredImage) -> Result<Digest, PullError> {
     let name = || image.reference.clone();
     let mismatch = |reason| PullError::Mismatch { image: name(), reason };
     let (Some(manifest), Some(config)) = (&image.manifest, &image.config) else {
@@ -201,7 +201,7 @@ fn check_image(image: &StoredImage) -> Result<[u8; 32], PullError> {
     if chain.layers != summary.layers {
         return Err(mismatch("its manifest and its config have different numbers of layers"));
     }
-    Ok(chain.chain_id.0)
+    Ok(chain.chain_id)
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, PullError> {

@@ -18,6 +18,7 @@ mod commit;
 mod deployment;
 mod error;
 mod images;
+mod layers;
 mod packs;
 mod request;
 
@@ -179,7 +180,7 @@ async fn held_layers(
     for (image, used) in held.iter().zip(deployment.sources_used) {
         let mut opened = Vec::new();
         if used {
-            for directory in target.layer_dirs(image).await? {
+            for directory in target.layer_dirs(image.snapshot).await? {
                 let fd = open_directory(&directory)
                     .map_err(|source| PullError::Directory { path: directory, source })?;
                 opened.push(Beneath::new(fd));
@@ -243,7 +244,7 @@ impl Answer {
                     if let Notice::HeldUnknown(image) = decode(payload)?
                         && let Some(image) = held.get(usize::from(image))
                     {
-                        report.held_unknown(&image.name);
+                        report.held_unknown(image);
                     }
                 }
                 Kind::Plan => {

@@ -1,7 +1,7 @@
 //! The small files of a plain directory: lines of a word, a space and a value.
 
 use crate::sync;
-use crate::target::TargetError;
+use crate::target::{SnapshotName, TargetError};
 use skiff_protocol::Digest;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -15,10 +15,10 @@ pub(super) const UNFINISHED: &str = "unfinished";
 pub(super) struct About {
     /// The key of one that is written now.
     pub(super) key: Option<String>,
-    /// The chain ID of a committed one.
-    pub(super) chain: Option<Digest>,
-    /// The chain ID of its parent.
-    pub(super) parent: Option<Digest>,
+    /// The name of a committed one.
+    pub(super) chain: Option<SnapshotName>,
+    /// The name of its parent.
+    pub(super) parent: Option<SnapshotName>,
 }
 
 impl About {
@@ -30,8 +30,12 @@ impl About {
         for line in text.lines() {
             match line.split_once(' ').ok_or_else(damaged)? {
                 ("key", key) => about.key = Some(key.to_owned()),
-                ("chain", id) => about.chain = Some(Digest::parse(id).ok_or_else(damaged)?),
-                ("parent", id) => about.parent = Some(Digest::parse(id).ok_or_else(damaged)?),
+                ("chain", name) => {
+                    about.chain = Some(SnapshotName::parse(name).ok_or_else(damaged)?);
+                }
+                ("parent", name) => {
+                    about.parent = Some(SnapshotName::parse(name).ok_or_else(damaged)?);
+                }
                 _ => return Err(damaged()),
             }
         }
