@@ -1,5 +1,5 @@
-//! Makes what was received visible: finish, sync, commit (bases before what lies on them), blobs,
-//! image records, in this order.
+//! Makes what was received last: finish, sync, commit (bases before what lies on them), blobs. The image
+//! records are the last step, which makes it visible.
 //!
 //! Data reach the disk before containerd learns of them (`syncfs`), snapshots are committed before
 //! blobs name them, blobs are there before an image record points to them. A power cut in between
@@ -13,12 +13,12 @@ use crate::report::Report;
 use crate::sync;
 use crate::target::{BlobLabels, ImageRecord, SnapshotName, Target};
 
-/// Commits a deployment whose contents are all in place.
+/// Commits a deployment whose contents are all in place; gives the image records for it.
 pub async fn commit(
     deployment: &mut Deployment,
     target: &mut Target,
     report: &mut Report,
-) -> Result<(), PullError> {
+) -> Result<Vec<ImageRecord>, PullError> {
     report.committing();
     let (entries, layers) = deployment.parts();
     finish(entries, layers)?;
@@ -38,14 +38,15 @@ pub async fn commit(
             return Err(PullError::Mismatch { image, reason });
         }
     }
+    let mut records = Vec::new();
     for image in &deployment.images.list {
-        put_image(image, target).await?;
+        records.push(put_blobs(image, target).await?);
     }
-    Ok(())
+    Ok(records)
 }
 
-/// Blobs from below, so that each refers only to what is there; then the record.
-async fn put_image(image: &StoredImage, target: &mut Target) -> Result<(), PullError> {
+/// Blobs from below, so that each refers only to what is there; gives the record for them.
+async fn put_blobs(image: &StoredImage, target: &mut Target) -> Result<ImageRecord, PullError> {
     let (Some(manifest), Some(config), Some(chain_id)) =
         (&image.manifest, &image.config, image.chain_id)
     else {
@@ -57,15 +58,14 @@ async fn put_image(image: &StoredImage, target: &mut Target) -> Result<(), PullE
         put(target, index, BlobLabels::Index { manifest: manifest.digest.0 }).await?;
     }
     let top = image.index.as_ref().unwrap_or(manifest);
-    let record = ImageRecord {
-        name: &image.reference,
-        digest: top.digest.0,
+    Ok(ImageRecord {
+        name: image.reference.clone(),
+        target: top.digest,
         size: top.size,
-        media_type: &top.media_type,
-        manifest: manifest.digest.0,
-        chain_id: chain_id.0,
-    };
-    Ok(target.put_image(&record).await?)
+        media_type: top.media_type.clone(),
+        manifest: manifest.digest,
+        chain_id,
+    })
 }
 
 async fn put(target: &mut Target, blob: &StoredBlob, labels: BlobLabels) -> Result<(), PullError> {

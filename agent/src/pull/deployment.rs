@@ -2,7 +2,7 @@
 
 use super::images::Images;
 use super::layers::NewLayers;
-use super::{Answer, PullError};
+use super::{Answer, PullError, Wanted};
 use crate::apply::{Beneath, Tables, Writeback, make_entry};
 use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// What a pull has received so far: on disk, but for a few words per image and layer.
 #[derive(Debug)]
 pub struct Deployment {
-    asked: Vec<String>,
+    wanted: Wanted,
     pull_id: String,
     scratch: PathBuf,
     /// The images and their blobs.
@@ -49,9 +49,9 @@ enum Stage {
 
 impl Deployment {
     /// Nothing received yet.
-    pub fn new(scratch: &Scratch, asked: &[String]) -> Result<Self, PullError> {
+    pub fn new(scratch: &Scratch, wanted: &Wanted) -> Result<Self, PullError> {
         Ok(Self {
-            asked: asked.to_vec(),
+            wanted: wanted.clone(),
             pull_id: scratch.id().to_owned(),
             scratch: scratch.path().to_owned(),
             images: Images::new(scratch.path()),
@@ -134,7 +134,7 @@ impl Deployment {
         match record {
             Record::Image(image) => {
                 self.enter(Stage::Images)?;
-                self.images.begin(&image, &self.asked)
+                self.images.begin(&image, &self.wanted)
             }
             Record::Blob(blob) => {
                 self.enter(Stage::Images)?;
@@ -174,7 +174,7 @@ impl Deployment {
             return Err(PullError::Unexpected("records in a wrong order"));
         }
         if self.stage == Stage::Images && stage > Stage::Images {
-            self.images.check(&self.asked)?;
+            self.images.check(&self.wanted)?;
         }
         if stage == Stage::End && (self.entries_left > 0 || self.snapshots.awaits_layer()) {
             return Err(PullError::Unexpected("fewer entries or layers than announced"));

@@ -10,6 +10,7 @@
 
 use super::{
     BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases,
+    reference,
 };
 use crate::containerd::metadata::{self, MetadataError};
 use crate::containerd::{Client, GrpcError, ImageTarget, Kind};
@@ -89,7 +90,7 @@ impl ContainerdTarget {
             found = self.follow(target, bases).await?;
         }
         Ok(found.map(|Found { manifest, chain_id, depth }| HeldImage {
-            name: image.name,
+            name: reference(&image.name).to_owned(),
             target_digest: target.0,
             manifest_digest: manifest.0,
             snapshot: SnapshotName::Chain(chain_id),
@@ -289,14 +290,20 @@ impl ContainerdTarget {
         Ok(self.client.put_blob(&digest, size, file, labels).await?)
     }
 
-    pub(super) async fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
-        let target = ImageTarget {
-            name: record.name.to_owned(),
-            media_type: record.media_type.to_owned(),
-            digest: Digest(record.digest).to_string(),
-            size: record.size,
-        };
-        Ok(self.client.put_image(&target).await?)
+    pub(super) async fn put_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        Ok(self.client.put_image(&image_target(record)).await?)
+    }
+
+    pub(super) async fn keep_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        if let Some(lease) = &self.lease {
+            // Its labels lead to all the rest.
+            self.client.lease_content(lease, &record.target.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn holds(&self, record: &ImageRecord) -> Result<bool, TargetError> {
+        Ok(self.complete(image_target(record), &mut Vec::new()).await?.is_some())
     }
 
     pub(super) async fn list(&self) -> Result<Vec<ListedImage>, TargetError> {
@@ -338,6 +345,15 @@ impl ContainerdTarget {
             self.client.remove_snapshot(&self.snapshotter, &info.name).await?;
         }
         Ok(unfinished.len())
+    }
+}
+
+fn image_target(record: &ImageRecord) -> ImageTarget {
+    ImageTarget {
+        name: record.name.clone(),
+        media_type: record.media_type.clone(),
+        digest: record.target.to_string(),
+        size: record.size,
     }
 }
 

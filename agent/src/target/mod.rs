@@ -9,6 +9,7 @@
 //! | `containerd` | containerd's snapshotter, content store and image records |
 //! | `root` | the same in a directory (`root/mod.rs` describes its layout) |
 //! | `name` | what snapshots are called |
+//! | `record` | image records |
 //! | `mounting` | the tree of an image, read-only, on a directory |
 //! | `error` | errors of both |
 
@@ -16,10 +17,12 @@ mod containerd;
 mod error;
 mod mounting;
 mod name;
+mod record;
 mod root;
 
 pub use error::TargetError;
 pub use name::SnapshotName;
+pub use record::{ImageRecord, reference};
 
 use containerd::ContainerdTarget;
 use root::RootTarget;
@@ -95,23 +98,6 @@ pub enum BlobLabels {
         /// The name of the image's snapshot.
         chain_id: [u8; 32],
     },
-}
-
-/// An image record to make.
-#[derive(Debug)]
-pub struct ImageRecord<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What it points to: an index or a manifest.
-    pub digest: [u8; 32],
-    /// Bytes of that.
-    pub size: u64,
-    /// Media type of that.
-    pub media_type: &'a str,
-    /// The manifest for this device.
-    pub manifest: [u8; 32],
-    /// The name of the image's snapshot.
-    pub chain_id: [u8; 32],
 }
 
 /// A place that images are deployed to.
@@ -251,10 +237,27 @@ impl Target {
     }
 
     /// Makes an image record, or changes what an existing one points to.
-    pub async fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
+    pub async fn put_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
         match self {
             Self::Containerd(target) => target.put_image(record).await,
             Self::Root(target) => target.put_image(record),
+        }
+    }
+
+    /// Keeps what this record leads to until the end of the pull, as far as it is there.
+    pub async fn keep_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.keep_image(record).await,
+            // Only the end of a pull collects anything.
+            Self::Root(_) => Ok(()),
+        }
+    }
+
+    /// Whether what this record leads to is complete, whether or not there is such a record.
+    pub async fn holds(&self, record: &ImageRecord) -> Result<bool, TargetError> {
+        match self {
+            Self::Containerd(target) => target.holds(record).await,
+            Self::Root(target) => target.holds(record),
         }
     }
 

@@ -19,9 +19,11 @@
 mod records;
 mod sweep;
 
-use super::{HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases};
+use super::{
+    HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases, reference,
+};
 use crate::containerd::metadata;
-use records::{About, Record, io, write_atomically};
+use records::{About, io, read_record, write_atomically};
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::fs::{self, File};
@@ -61,6 +63,11 @@ impl RootTarget {
         let snapshots = self.all_snapshots()?;
         let (mut held, mut bases) = (Vec::new(), Vec::new());
         for record in self.records()? {
+            // An application's previous deployment may have the same.
+            let known = |image: &HeldImage| image.target_digest == record.target.0;
+            if held.iter().any(known) {
+                continue;
+            }
             if held.len() == limit {
                 break;
             }
@@ -74,15 +81,15 @@ impl RootTarget {
     }
 
     /// Nothing if a layer or a blob is missing.
-    fn complete(&self, snapshots: &[Snapshot], record: Record) -> Option<HeldImage> {
-        let snapshot = SnapshotName::Chain(record.chain_id);
+    fn complete(&self, snapshots: &[Snapshot], record: ImageRecord) -> Option<HeldImage> {
+        let snapshot = record.snapshot();
         let stack = stack(snapshots, snapshot)?;
         let blobs = [record.target, record.manifest];
         if !blobs.iter().all(|digest| self.blob_path(digest).is_file()) {
             return None;
         }
         Some(HeldImage {
-            name: record.name,
+            name: reference(&record.name).to_owned(),
             target_digest: record.target.0,
             manifest_digest: record.manifest.0,
             snapshot,
@@ -100,7 +107,7 @@ impl RootTarget {
     pub(super) fn image_layers(&self, name: &str) -> Result<Vec<PathBuf>, TargetError> {
         let name = name.to_owned();
         let path = self.record_path(&name);
-        let Some(record) = Record::read(&path)? else {
+        let Some(record) = read_record(&path)? else {
             return Err(TargetError::UnknownImage { name });
         };
         match self.complete(&self.all_snapshots()?, record) {
@@ -196,22 +203,19 @@ impl RootTarget {
         })
     }
 
-    pub(super) fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
-        let path = self.record_path(record.name);
-        let record = Record {
-            name: record.name.to_owned(),
-            target: Digest(record.digest),
-            size: record.size,
-            media_type: record.media_type.to_owned(),
-            manifest: Digest(record.manifest),
-            chain_id: Digest(record.chain_id),
-        };
-        record.write(&path)
+    pub(super) fn put_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        write_atomically(&self.record_path(&record.name), |file| record.write(file))
+    }
+
+    pub(super) fn holds(&self, record: &ImageRecord) -> Result<bool, TargetError> {
+        Ok(self.complete(&self.all_snapshots()?, record.clone()).is_some())
     }
 
     pub(super) fn list(&self) -> Result<Vec<ListedImage>, TargetError> {
-        let listed =
-            |record: Record| ListedImage { digest: record.target.to_string(), name: record.name };
+        let listed = |record: ImageRecord| ListedImage {
+            digest: record.target.to_string(),
+            name: record.name,
+        };
         Ok(self.records()?.into_iter().map(listed).collect())
     }
 
@@ -229,11 +233,11 @@ impl RootTarget {
     }
 
     /// All image records, by name.
-    fn records(&self) -> Result<Vec<Record>, TargetError> {
+    fn records(&self) -> Result<Vec<ImageRecord>, TargetError> {
         let mut records = Vec::new();
         for name in names(&self.images)? {
             if name.len() == 64 {
-                records.extend(Record::read(&self.images.join(name))?);
+                records.extend(read_record(&self.images.join(name))?);
             }
         }
         records.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,7 +1,8 @@
 //! Garbage collection of a plain directory: what no image record leads to.
 
-use super::records::{UNFINISHED, io};
+use super::records::io;
 use super::{RootTarget, Snapshot, names};
+use crate::sync::UNFINISHED;
 use crate::target::{SnapshotName, TargetError};
 use skiff_protocol::Digest;
 use std::collections::BTreeSet;
@@ -51,7 +52,7 @@ impl RootTarget {
         let snapshots = self.all_snapshots()?;
         let (mut chains, mut blobs) = (BTreeSet::new(), BTreeSet::new());
         for record in self.records()? {
-            mark_stack(&snapshots, SnapshotName::Chain(record.chain_id), &mut chains);
+            mark_stack(&snapshots, record.snapshot(), &mut chains);
             blobs.extend([record.target, record.manifest]);
             blobs.extend(self.config_of(&record.manifest)?);
         }

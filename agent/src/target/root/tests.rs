@@ -25,7 +25,6 @@ fn chain(id: u8) -> SnapshotName {
 
 /// Makes an image of one layer on a parent.
 fn deploy(directory: &Path, target: &RootTarget, name: &str, id: u8, parent: Option<u8>) -> Digest {
-    let chain_id = [id; 32];
     let key = format!("skiff-x-{id}");
     let layer = target.prepare(&key, parent.map(chain)).unwrap();
     fs::write(layer.join("file"), [id]).unwrap();
@@ -35,12 +34,12 @@ fn deploy(directory: &Path, target: &RootTarget, name: &str, id: u8, parent: Opt
     let manifest =
         put(directory, target, &format!(r#"{{"config":{{"digest":"{config}"}},"layers":[{{}}]}}"#));
     let record = ImageRecord {
-        name,
-        digest: manifest.0,
+        name: name.to_owned(),
+        target: manifest,
         size: 3,
-        media_type: "m",
-        manifest: manifest.0,
-        chain_id,
+        media_type: "m".to_owned(),
+        manifest,
+        chain_id: Digest([id; 32]),
     };
     target.put_image(&record).unwrap();
     manifest
@@ -182,12 +181,12 @@ fn incomplete_and_damaged_images_are_told_apart() {
 fn names_can_not_forge_records() {
     let (_directory, target) = target();
     let record = ImageRecord {
-        name: "a\ntarget x",
-        digest: [1; 32],
+        name: "a\ntarget x".to_owned(),
+        target: Digest([1; 32]),
         size: 1,
-        media_type: "m",
-        manifest: [1; 32],
-        chain_id: [1; 32],
+        media_type: "m".to_owned(),
+        manifest: Digest([1; 32]),
+        chain_id: Digest([1; 32]),
     };
     assert!(target.put_image(&record).is_err());
     assert!(target.list().unwrap().is_empty());
