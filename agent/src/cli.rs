@@ -13,9 +13,10 @@ skiff: brings container images to this device through an accelerator
 
 usage:
   skiff pull IMAGE... [--dry-run] [--max-bytes N]   pull images, or update them
-  skiff deploy NAME [--dry-run] [--max-bytes N]     bring all images of an application, or update them
-  skiff rollback NAME                               take an application back to what it was before its
-                                                    last update, or forward again; needs no network
+  skiff deploy NAME [--dry-run] [--max-bytes N]     deploy an application, all or none
+                                                    of its images, or update it
+  skiff rollback NAME                               go back to what was deployed before,
+                                                    without the network; or forward again
   skiff ls                                          list images
   skiff rm IMAGE...                                 remove images
   skiff mount IMAGE DIR                             mount an image's tree, read-only
@@ -34,13 +35,15 @@ options:
   -h, --help          this text
   -V, --version       the version
 
-names of applications: at most 64 letters, digits, '.', '_' and '-'; the first is a letter or a digit
+an application's NAME: at most 64 letters, digits, '.', '_' and '-'; the first of
+them a letter or digit
 
 exit codes:
   0  done
   1  an error without a code of its own
   2  the command line is wrong
-  3  the image or application is unknown, has nothing for this device, or nothing to go back to
+  3  the image or application is unknown or has nothing for this device; nothing to
+     go back to
   4  the accelerator can't be reached, or the connection broke
   5  the accelerator or its registry can't do what was asked
   6  the stream or an image is damaged

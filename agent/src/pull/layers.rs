@@ -85,6 +85,12 @@ impl NewLayers {
             return Err(PullError::Unexpected("a layer too many"));
         }
         let (now, at_the_end) = self.parent(parent, held)?;
+        // Nothing is prepared on it yet that would keep it.
+        if let (Parent::Held(_), Some(name)) = (parent, at_the_end)
+            && !target.snapshot_exists(name).await?
+        {
+            return Err(TargetError::NoSnapshot { name: name.to_string() }.into());
+        }
         let key = format!("skiff-{pull_id}-{}", self.list.len());
         // Known before it is there, so that it is removed if anything fails.
         self.list.push(NewLayer { key, directory: PathBuf::new(), parent: at_the_end, base });
