@@ -1,5 +1,5 @@
 //! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
-//! [`layout`], [`hard`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
+//! [`layout`], [`hard`]), answers written by hand ([`script`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
 //! emulated [`device`], and a [`harness`] for the real programs: docker-registry, containerd, the
 //! accelerator and the agent.
 #![allow(
@@ -16,6 +16,7 @@ pub mod harness;
 pub mod layout;
 mod push;
 pub mod random;
+pub mod script;
 pub mod tarball;
 
 pub use skiff_compare as compare;
