@@ -76,7 +76,7 @@ fn code(failed: &Failed) -> u8 {
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,
             PullError::Apply(
-                ApplyError::Path { .. } | ApplyError::Held { .. } | ApplyError::Cold { .. },
+                ApplyError::Path { .. } | ApplyError::Held { .. } | ApplyError::Unlinkable { .. },
             ) => 1,
             PullError::Apply(ApplyError::Spool(_) | ApplyError::Writeback(_))
             | PullError::Spool(_) => 8,

@@ -175,6 +175,13 @@ fn an_application_on_a_base_is_deployed_and_rolled_back() {
         std::fs::write(files.join("switching"), swapped).unwrap();
         device.check(&second, &versions(&first));
 
+        // What is not whole any more is no place to go back to.
+        device.skiff.run(&["rm", "skiff.previous/shop/host:5000/web:1"]).ok("rm");
+        let refused = device.skiff.run(&["rollback", "shop"]);
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        device.check(&second, &[("db", 1)]);
+        assert_eq!(device.count(), 3);
+
         // Two deployments later nothing is left of the first one, nor of the base.
         let third: [(&str, u8, &[&str]); 1] = [("db", 3, &["db-3"])];
         device.deploy(&[("db", 3, Some(0))], &[(None, Parent::None, "db-3")]);

@@ -59,11 +59,13 @@ pub enum ApplyError {
         /// Why.
         source: Errno,
     },
-    /// A file of an image that is here has not got its bytes yet.
-    #[error("'{path}' of an image on this device is not hydrated yet; run it again when it is")]
-    Cold {
+    /// A file or directory of an image that is here can't get a second place.
+    #[error("'{path}' of an image on this device can't be linked: {reason}")]
+    Unlinkable {
         /// The path in the image.
         path: String,
+        /// Why.
+        reason: &'static str,
     },
     /// What was written can't reach the disk.
     #[error("cannot write the new snapshot's files to the disk")]
@@ -101,8 +103,14 @@ impl ApplyError {
 
     /// A file under a lease is cold.
     fn held(path: &[u8], source: Errno) -> Self {
-        let path = printable(path);
-        if source == Errno::AGAIN { Self::Cold { path } } else { Self::Held { path, source } }
+        match source {
+            Errno::AGAIN => Self::unlinkable(path, "it is not hydrated yet"),
+            _ => Self::Held { path: printable(path), source },
+        }
+    }
+
+    fn unlinkable(path: &[u8], reason: &'static str) -> Self {
+        Self::Unlinkable { path: printable(path), reason }
     }
 
     fn refused(path: &[u8], reason: &'static str) -> Self {

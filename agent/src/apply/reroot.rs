@@ -12,7 +12,9 @@
 //! add to it: those down to the first that is opaque there, or has something else in its place.
 //!
 //! A file is opened with `O_NONBLOCK` before it is linked: if it is under a lease, it is cold
-//! (`local` says more), and must not get a second name.
+//! (`local` says more), and must not get a second name. Nor must a file or directory by which overlayfs
+//! means another one (`metacopy`, `redirect`; a layer that was a container's may have them). Such a
+//! stack stays as it is.
 
 use super::metadata::{self, Attributes};
 use super::{ApplyError, Beneath};
@@ -32,7 +34,8 @@ const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Lays `stack`, top first, into the empty directory `to`. The top layer is a temporary one, whose
-/// files are taken over. `scratch` is a directory for a temporary file.
+/// files get their second names here. `scratch` is a directory for a temporary file. After
+/// [`ApplyError::Unlinkable`] the stack is as it was.
 pub fn reroot(stack: &[Beneath], to: &mut Beneath, scratch: &Path) -> Result<(), ApplyError> {
     let mut queue = PathQueue::create(scratch)?;
     let all = u16::try_from(stack.len())
@@ -173,6 +176,7 @@ fn contributors(
     for (number, layer) in stack.iter().enumerate() {
         match open(layer, path) {
             Ok(directory) => {
+                refuse(&directory, "trusted.overlay.redirect", path)?;
                 let opaque = is_opaque(&directory).map_err(|e| ApplyError::held(path, e))?;
                 found.push((number, directory));
                 if opaque {
@@ -201,6 +205,15 @@ fn is_opaque(directory: &OwnedFd) -> rustix::io::Result<bool> {
     }
 }
 
+/// Refuses what only stands for something else.
+fn refuse(file: &OwnedFd, attribute: &str, path: &[u8]) -> Result<(), ApplyError> {
+    match fgetxattr(file, attribute, &mut [0; 0][..]) {
+        Ok(_) => Err(ApplyError::unlinkable(path, "overlayfs takes it from another place")),
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+        Err(e) => Err(ApplyError::held(path, e)),
+    }
+}
+
 fn open(layer: &Beneath, path: &[u8]) -> rustix::io::Result<OwnedFd> {
     if path.is_empty() {
         return openat(layer.root(), ".", DIRECTORY, Mode::empty());
@@ -211,7 +224,10 @@ fn open(layer: &Beneath, path: &[u8]) -> rustix::io::Result<OwnedFd> {
 fn open_file(directory: &OwnedFd, name: &[u8], path: &[u8]) -> Result<OwnedFd, ApplyError> {
     let flags =
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-    openat(directory, name, flags, Mode::empty()).map_err(|e| ApplyError::held(path, e))
+    let file =
+        openat(directory, name, flags, Mode::empty()).map_err(|e| ApplyError::held(path, e))?;
+    refuse(&file, "trusted.overlay.metacopy", path)?;
+    Ok(file)
 }
 
 /// Makes a file that shares its blocks with another. Whether that is possible; if the name is

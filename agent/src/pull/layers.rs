@@ -10,14 +10,15 @@
 //! name that the next pull trusts; and containerd can't rename snapshots.)
 //!
 //! A parent that has [`MAX_STACK`] layers already gets none on top: the layer is written without
-//! parent, too, and at the end both are laid into one (`apply/reroot`).
+//! parent, too, and at the end both are laid into one (`apply/reroot`). Where that is not possible, the stack
+//! gets deeper after all, and the next update tries again.
 //!
 //! The keys of all snapshots that are not committed begin with the pull's, so whatever a dead pull
 //! leaves is found. A base that was committed and that no image lies on yet is garbage as soon as
 //! the pull's lease ends.
 
 use super::PullError;
-use crate::apply::{Beneath, open_directory, reroot};
+use crate::apply::{ApplyError, Beneath, open_directory, reroot};
 use crate::sync;
 use crate::target::{HeldImage, SnapshotName, Target, TargetError};
 use rustix::fs::{AtFlags, CWD, chownat, renameat, statat};
@@ -163,18 +164,17 @@ impl NewLayers {
             let Some(depth) = target.depth(parent).await? else {
                 return Err(TargetError::NoSnapshot { name: parent.to_string() }.into());
             };
-            let directory = if depth < MAX_STACK {
-                let directory = target.prepare(&key, Some(parent)).await?;
-                move_to(&layer.directory, &directory)?;
-                directory
-            } else {
-                let mut stack = vec![open(&layer.directory)?];
-                for directory in target.layer_dirs(parent).await? {
-                    stack.push(open(&directory)?);
+            let mut root = None;
+            if depth >= MAX_STACK {
+                root = layer.root(parent, scratch, target).await?;
+            }
+            let directory = match root {
+                Some(directory) => directory,
+                None => {
+                    let directory = target.prepare(&key, Some(parent)).await?;
+                    move_to(&layer.directory, &directory)?;
+                    directory
                 }
-                let directory = target.prepare(&key, None).await?;
-                reroot(&stack, &mut open(&directory)?, scratch)?;
-                directory
             };
             let root = open(&directory)?;
             sync::file_system(root.root()).map_err(|e| unusable(&directory, e))?;
@@ -199,6 +199,30 @@ impl NewLayer {
     /// Key of the snapshot that it is committed from, if that is not the one that it is written into.
     fn final_key(&self) -> String {
         format!("{}-whole", self.key)
+    }
+
+    /// Makes a snapshot without parent of the layer and what should lie below it; gives its directory.
+    /// Nothing, and no snapshot, if that is not possible.
+    async fn root(
+        &self,
+        below: SnapshotName,
+        scratch: &Path,
+        target: &Target,
+    ) -> Result<Option<PathBuf>, PullError> {
+        let mut stack = vec![open(&self.directory)?];
+        for directory in target.layer_dirs(below).await? {
+            stack.push(open(&directory)?);
+        }
+        let key = self.final_key();
+        let directory = target.prepare(&key, None).await?;
+        match reroot(&stack, &mut open(&directory)?, scratch) {
+            Ok(()) => Ok(Some(directory)),
+            Err(ApplyError::Unlinkable { .. }) => {
+                target.abort(&key).await;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

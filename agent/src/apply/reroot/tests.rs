@@ -229,6 +229,24 @@ fn random_stacks() {
 }
 
 #[test]
+fn what_stands_for_something_else_is_refused() {
+    for (name, attribute) in [("d", "redirect"), ("d/file", "metacopy")] {
+        let mut layers = Layers::new();
+        let low = layers.next();
+        fs::create_dir(low.join("d")).unwrap();
+        fs::write(low.join("d/file"), "").unwrap();
+        let attribute = format!("trusted.overlay.{attribute}");
+        lsetxattr(low.join(name), &*attribute, b"x", XattrFlags::empty()).unwrap();
+        let root = layers.directory.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let open = |path: &PathBuf| Beneath::new(open_directory(path).unwrap());
+        let stack = [open(&low)];
+        let error = reroot(&stack, &mut open(&root), layers.directory.path()).unwrap_err();
+        assert!(matches!(error, ApplyError::Unlinkable { .. }), "{error}");
+    }
+}
+
+#[test]
 fn deep_and_wide_trees_take_no_descriptors() {
     let mut layers = Layers::new();
     let low = layers.next();

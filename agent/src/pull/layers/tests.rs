@@ -128,6 +128,29 @@ fn a_stack_never_gets_too_deep() {
 }
 
 #[test]
+fn a_stack_that_can_not_be_laid_into_one_gets_deeper() {
+    let place = place();
+    let mut parent = None;
+    for id in 0..16 {
+        let directory = block_on(place.target.prepare("skiff-x", parent)).unwrap();
+        if id == 5 {
+            let redirect = "trusted.overlay.redirect";
+            rustix::fs::setxattr(&directory, redirect, b"/x", rustix::fs::XattrFlags::empty())
+                .unwrap();
+        }
+        block_on(place.target.commit("skiff-x", chain(id))).unwrap();
+        parent = Some(chain(id));
+    }
+    let mut layers = NewLayers::default();
+    let held = [held(chain(15), MAX_STACK)];
+    place.begin(&mut layers, Parent::Held(0), &held, "top").unwrap();
+    place.commit(&layers, &[(0, Digest([99; 32]))]);
+    let stack = place.stack(chain(99));
+    assert_eq!((stack.len(), &*stack[0]), (17, &["top".to_owned()][..]));
+    assert_eq!(place.snapshots(), 17);
+}
+
+#[test]
 fn a_base_can_be_too_deep_as_well() {
     let place = place();
     let mut parent = None;
