@@ -28,7 +28,7 @@ part compare 30 cargo test --release --locked -p skiff-compare
 part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
 part hostile 30 cargo test --release --locked -p skiff-tests --test hostile
-part scripted 60 cargo test --release --locked -p skiff-tests --test scripted
+part scripted 120 cargo test --release --locked -p skiff-tests --test scripted
 part reroot 120 cargo test --release --locked -p skiff-tests --test reroot
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources
 part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture

@@ -194,7 +194,7 @@ fn an_application_on_a_base_is_deployed_and_rolled_back() {
 }
 
 #[test]
-fn a_deployment_that_is_killed_is_there_or_not() {
+fn a_deployment_or_rollback_that_is_killed_is_done_or_not() {
     const TIMES: u32 = 24;
     let sandbox = Sandbox::new();
     for device in Device::both(&sandbox) {
@@ -235,6 +235,23 @@ fn a_deployment_that_is_killed_is_there_or_not() {
             assert_eq!(device.count(), 5, "killed for the {time}th time");
         }
         assert!(done > 0 && done < TIMES, "{done} of {TIMES} deployments were finished");
+
+        let started = Instant::now();
+        device.skiff.run(&["rollback", "shop"]).ok("whole");
+        long = started.elapsed();
+        (previous, current) = (current, previous);
+        check(current, previous);
+        for time in 0..TIMES {
+            let running = device.skiff.start(&["rollback", "shop"]);
+            std::thread::sleep(long * time / (TIMES - 4));
+            drop(running);
+            device.skiff.run(&["gc"]).ok("gc");
+            if device.records()["db"] == previous {
+                (previous, current) = (current, previous);
+            }
+            check(current, previous);
+            assert_eq!(device.count(), 5, "killed in a rollback for the {time}th time");
+        }
     }
 }
 
