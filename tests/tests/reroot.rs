@@ -106,6 +106,7 @@ impl Ground {
         for (number, (reference, stock)) in self.versions.iter().enumerate() {
             let pulled = skiff.pull(&[reference], &self.accelerator.url()).ok(reference);
             let received = pulled.number("bytes_received");
+            assert!(pulled.peak_rss <= 8 << 20, "{reference}: {} bytes", pulled.peak_rss);
             match number.checked_sub(1).and_then(|last| self.versions.get(last)) {
                 None => full = received,
                 Some((before, _)) => {
