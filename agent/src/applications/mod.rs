@@ -201,10 +201,16 @@ pub fn is_switching(name: &Name, state: &StateDir) -> Result<bool, StateError> {
     Ok(Files::of(state, name).switching()?.is_some())
 }
 
+/// Fails if the application is deployed to another place than this.
+pub fn check_place(name: &Name, state: &StateDir, place: &str) -> Result<(), ApplicationError> {
+    deployed_here(state, name, place).map(drop)
+}
+
 /// What is deployed of an application to this place; nothing, if it is unknown.
 fn deployed_here(state: &StateDir, name: &Name, place: &str) -> Result<Deployed, ApplicationError> {
     let files = Files::of(state, name);
-    let found = files.deployed()?;
+    // A switch that `finish` has left belongs to another place.
+    let found = files.switching()?.map_or_else(|| files.deployed(), |other| Ok(Some(other)))?;
     let found =
         found.unwrap_or_else(|| Deployed { place: place.to_owned(), ..Deployed::default() });
     if found.place != place {

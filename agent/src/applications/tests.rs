@@ -229,8 +229,10 @@ fn places_are_told_apart() {
     Files::of(&device.state, &device.shop).begin(&next).unwrap();
     block_on(finish(&device.state, &device.lock, &mut other)).unwrap();
     assert!(is_switching(&device.shop, &device.state).unwrap());
+    assert!(check_place(&device.shop, &device.state, &other.name()).is_err());
     device.finish();
     assert!(!is_switching(&device.shop, &device.state).unwrap());
+    assert!(check_place(&device.shop, &device.state, &device.target.name()).is_ok());
 
     fs::write(device.state.applications().join("shop/deployed"), "place x\n").unwrap();
     let error = device.rollback().unwrap_err();

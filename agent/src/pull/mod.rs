@@ -65,6 +65,9 @@ pub async fn pull(
     report: &mut Report,
 ) -> Result<Summary, PullError> {
     let started = Instant::now();
+    if let Wanted::Application(name) = &options.wanted {
+        applications::check_place(name, state, &target.name())?;
+    }
     let mut client = Client::new(&options.accelerator)?;
     let held = target.held().await?;
     let mut summary = if options.dry_run {
