@@ -29,6 +29,9 @@ part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
 part on-the-fly 120 cargo test --release --locked -p skiff-tests --test on_the_fly -- --nocapture
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
 part hostile 30 cargo test --release --locked -p skiff-tests --test hostile
+part scripted 120 cargo test --release --locked -p skiff-tests --test scripted
+part applications 240 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
+part reroot 120 cargo test --release --locked -p skiff-tests --test reroot
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources
 part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input

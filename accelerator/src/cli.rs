@@ -15,11 +15,18 @@ Usage:
                            [--database URL] [--cache-bytes N] [--level N]
   skiff-accelerator ingest --registry REGISTRY --data DIR [--platform OS/ARCH[/VARIANT]]
                            [--database URL] [--cache-bytes N] IMAGE...
+  skiff-accelerator app    --data DIR [--database URL] set NAME IMAGE... | set NAME --compose FILE
+                                                       | ls | rm NAME
+  skiff-accelerator graph  --data DIR [--database URL] [--json]
 
 Commands:
   serve   Answer devices. Prints one line, `listening on ADDR:PORT`, once it does.
   ingest  Read images ahead of time. Prints a line for each: reference, manifest, entries,
           content bytes, seconds.
+  app     Say which images an application has, for `skiff deploy NAME`: 1 to 32 references, or
+          those of a compose file's services. List applications, forget one. Works beside `serve`.
+  graph   Print the states that devices asked for and the deltas between them, for Graphviz or
+          as JSON. `serve` has the same at /v1/graph.
 
 Options:
   --registry REGISTRY  http://HOST[:PORT], https://HOST[:PORT], or oci:DIR (DIR/REPOSITORY/oci-layout)
@@ -60,17 +67,41 @@ pub(crate) enum Command {
     Serve { common: Common, listen: SocketAddr, level: i32 },
     /// Ingest images.
     Ingest { common: Common, platform: String, images: Vec<String> },
+    /// Applications.
+    App { metadata: Metadata, action: App },
+    /// Print the graph.
+    Graph { metadata: Metadata, json: bool },
 }
 
-/// What both commands need.
+/// What to do with applications.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum App {
+    /// Say what one is.
+    Set { name: String, images: Vec<String> },
+    /// Say what one is by a compose file.
+    Compose { name: String, file: PathBuf },
+    /// List them.
+    List,
+    /// Forget one.
+    Remove { name: String },
+}
+
+/// Where metadata are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Metadata {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// The database, if not there.
+    pub(crate) database: Option<PostgresUrl>,
+}
+
+/// What `serve` and `ingest` need.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Common {
     /// Where images come from.
     pub(crate) registry: String,
-    /// Where metadata and caches are kept.
-    pub(crate) data: PathBuf,
-    /// Where metadata are kept, if not there.
-    pub(crate) database: Option<PostgresUrl>,
+    /// Where metadata are kept; caches are in the directory.
+    pub(crate) metadata: Metadata,
     /// Most bytes of each cache.
     pub(crate) cache_bytes: u64,
 }
@@ -86,6 +117,7 @@ pub(crate) fn parse(
     let (mut registry, mut data, mut database) = (None, None, None);
     let mut cache_bytes = CACHE_BYTES;
     let (mut listen, mut level, mut platform) = (None, None, None);
+    let (mut compose, mut json) = (None, false);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -95,6 +127,8 @@ pub(crate) fn parse(
             Long("database") => database = Some(database_url(parser.value()?)?),
             Long("cache-bytes") => cache_bytes = parser.value()?.parse()?,
             Long("listen") => listen = Some(parser.value()?.parse()?),
+            Long("compose") => compose = Some(PathBuf::from(parser.value()?)),
+            Long("json") => json = true,
             Long("platform") => platform = Some(parser.value()?.string()?),
             Long("level") => {
                 level = Some(parser.value()?.parse_with(|text| match text.parse() {
@@ -107,14 +141,25 @@ pub(crate) fn parse(
         }
     }
     let mut values = values.into_iter();
-    let command = values.next().ok_or("name a command, `serve` or `ingest`; see --help")?;
+    let command = values.next().ok_or("name a command, like `serve`; see --help")?;
+    let data = data.ok_or("--data is missing; give a directory for metadata and caches")?;
+    let metadata = Metadata { data, database };
+    let images: Vec<String> = values.collect();
+    if compose.is_some() && command != "app" {
+        return Err("--compose goes with `app set NAME`".into());
+    }
+    match command.as_str() {
+        "app" => return Ok(Command::App { metadata, action: app(images, compose)? }),
+        "graph" if images.is_empty() => return Ok(Command::Graph { metadata, json }),
+        "graph" => return Err("`graph` takes no argument".into()),
+        _ if json => return Err("--json goes with `graph`".into()),
+        _ => {}
+    }
     let common = Common {
         registry: registry.ok_or("--registry is missing; give http://…, https://… or oci:DIR")?,
-        data: data.ok_or("--data is missing; give a directory for metadata and caches")?,
-        database,
+        metadata,
         cache_bytes,
     };
-    let images: Vec<String> = values.collect();
     match command.as_str() {
         "serve" if !images.is_empty() => Err("`serve` takes no images".into()),
         "serve" if platform.is_some() => Err("`serve` takes no --platform: devices say it".into()),
@@ -133,6 +178,23 @@ pub(crate) fn parse(
             images,
         }),
         other => Err(format!("there is no command {other:?}; see --help").into()),
+    }
+}
+
+fn app(words: Vec<String>, compose: Option<PathBuf>) -> Result<App, lexopt::Error> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match (&words[..], compose) {
+        (["set", name], Some(file)) => Ok(App::Compose { name: (*name).to_owned(), file }),
+        (["set", name, images @ ..], None) if !images.is_empty() => {
+            let images = images.iter().map(|&image| image.to_owned()).collect();
+            Ok(App::Set { name: (*name).to_owned(), images })
+        }
+        (["ls"], None) => Ok(App::List),
+        (["rm", name], None) => Ok(App::Remove { name: (*name).to_owned() }),
+        _ => {
+            Err("`app` takes `set NAME IMAGE...`, `set NAME --compose FILE`, `ls` or `rm NAME`"
+                .into())
+        }
     }
 }
 
@@ -164,8 +226,7 @@ mod tests {
     fn commands_are_read() {
         let common = Common {
             registry: "oci:/images".to_owned(),
-            data: PathBuf::from("/data"),
-            database: None,
+            metadata: Metadata { data: PathBuf::from("/data"), database: None },
             cache_bytes: CACHE_BYTES,
         };
         assert_eq!(
@@ -177,8 +238,25 @@ mod tests {
              --database postgres://u:p@h/d",
         );
         let Ok(Command::Ingest { platform, images, common }) = ingest else { panic!("{ingest:?}") };
-        assert_eq!(common.database.unwrap().to_string(), "postgres://h/d");
+        assert_eq!(common.metadata.database.unwrap().to_string(), "postgres://h/d");
         assert_eq!((platform.as_str(), images), ("linux/arm/v6", vec!["a:1".into(), "b:2".into()]));
+    }
+
+    #[test]
+    fn applications_are_said() {
+        let action = |line: &str| match parsed(line) {
+            Ok(Command::App { action, .. }) => action,
+            other => panic!("{other:?}"),
+        };
+        let images = vec!["a:1".to_owned(), "b:1".to_owned()];
+        let name = "shop".to_owned();
+        let set = App::Set { name: name.clone(), images };
+        assert_eq!(action("app set shop a:1 b:1 --data d"), set);
+        let file = PathBuf::from("c.yaml");
+        let set = App::Compose { name: name.clone(), file };
+        assert_eq!(action("app --data d set shop --compose c.yaml"), set);
+        assert_eq!(action("app --data d ls"), App::List);
+        assert_eq!(action("app --data d rm shop"), App::Remove { name });
     }
 
     #[test]
@@ -191,6 +269,12 @@ mod tests {
             ("serve --registry oci:x --data d --level 13", "1 to 12"),
             ("ingest --registry oci:x --data d", "needs an image"),
             ("serve --registry oci:x --data d --database mysql://h/d", "has to be postgres://"),
+            ("app --data d set shop", "`app` takes"),
+            ("app --data d set shop a:1 --compose f", "`app` takes"),
+            ("app --data d ls shop", "`app` takes"),
+            ("graph --data d x", "no argument"),
+            ("serve --registry oci:x --data d --json", "goes with `graph`"),
+            ("ingest --registry oci:x --data d a --compose f", "goes with `app"),
             ("push --registry oci:x --data d", "no command \"push\""),
             ("serve --frobnicate", "--frobnicate"),
         ];

@@ -16,9 +16,11 @@
 //! bytes in the registry's blob. `reference` reads images' names; `single_flight`, `meter` and
 //! `causes` are small things that several modules need.
 
+pub mod applications;
 pub mod cache;
 pub mod causes;
 pub mod contents;
+pub mod graph;
 pub mod ingest;
 pub mod layer;
 pub mod library;

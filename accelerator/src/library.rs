@@ -3,19 +3,21 @@
 use crate::cache::Cache;
 use crate::contents::Layers;
 use crate::contents::segments::Segments;
+use crate::graph::Graph;
 use crate::ingest::{Image, Ingest, IngestError, LayerRef};
 use crate::mapped::Mapped;
 use crate::meter::Meter;
 use crate::packs::cut::PackError;
 use crate::packs::framed::{Pack, WeakPack, encoded_len};
-use crate::plan::Blob;
+use crate::plan::{Blob, Delta};
 use crate::reference::{Reference, ReferenceError};
 use crate::registry::platform::Platform;
 use crate::registry::{Registry, RegistryError};
-use crate::serve::library::{Known, Library};
+use crate::serve::library::{Known, Library, Planned};
 use crate::serve::refusal::Refusal;
 use crate::single_flight::SingleFlight;
 use crate::store::{PostgresUrl, Store, StoreError};
+use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
 use skiff_protocol::request;
@@ -80,6 +82,11 @@ impl Images {
             recent: Mutex::default(),
             segments,
         })
+    }
+
+    /// The metadata.
+    pub fn store(&self) -> &Store {
+        self.ingest.store()
     }
 
     /// Ingests an image.
@@ -290,9 +297,40 @@ impl Library for Images {
         Some(encoded_len(framed))
     }
 
-    async fn keep_plan(&self, id: Digest, inputs: Vec<u8>) -> Result<(), Refusal> {
-        let kept = self.ingest.store().put_plan(id, inputs).await;
+    async fn base(&self, digest: Digest) -> Result<Option<Arc<Tree>>, Refusal> {
+        let base = self.ingest.base(digest).await;
+        base.map_err(|error| refused(&error))
+    }
+
+    async fn application(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        let images = self.ingest.store().application(name).await;
+        images.map_err(|error| Refusal::internal(&error))
+    }
+
+    async fn keep_plan(&self, plan: Planned) -> Result<(), Refusal> {
+        let kept = async {
+            let store = self.ingest.store();
+            for (digest, tree) in &plan.bases {
+                store.put_base(*digest, tree).await?;
+            }
+            for delta in &plan.deltas {
+                store.put_delta(delta).await?;
+            }
+            for (name, tree) in &plan.names {
+                store.put_state(*tree, name).await?;
+            }
+            store.put_plan(plan.id, plan.inputs).await
+        };
+        kept.await.map_err(|error| Refusal::internal(&error))
+    }
+
+    async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), Refusal> {
+        let kept = self.ingest.store().measured(delta, bytes).await;
         kept.map_err(|error| Refusal::internal(&error))
+    }
+
+    async fn graph(&self) -> Result<Graph, Refusal> {
+        self.ingest.store().graph().await.map_err(|error| Refusal::internal(&error))
     }
 }
 

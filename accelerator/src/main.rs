@@ -3,13 +3,15 @@
 
 mod cli;
 
-use cli::{Command, Common, HELP};
+use cli::{App, Command, Common, HELP, Metadata};
+use skiff_accelerator::applications::{self, ApplicationError};
 use skiff_accelerator::causes::chain;
 use skiff_accelerator::library::{Images, OpenError};
 use skiff_accelerator::meter::Meter;
 use skiff_accelerator::registry::platform::Platform;
 use skiff_accelerator::serve::Service;
 use skiff_accelerator::serve::refusal::Refusal;
+use skiff_accelerator::store::{Store, StoreError};
 use skiff_protocol::response::FailureCode;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -27,6 +29,18 @@ impl From<OpenError> for Failed {
     fn from(error: OpenError) -> Self {
         let code = if matches!(error, OpenError::Registry(_)) { 2 } else { 3 };
         Self { code, sentence: chain(&error) }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self { code: 3, sentence: chain(&error) }
+    }
+}
+
+impl From<ApplicationError> for Failed {
+    fn from(error: ApplicationError) -> Self {
+        Self { code: 2, sentence: chain(&error) }
     }
 }
 
@@ -54,6 +68,8 @@ async fn main() -> ExitCode {
         Ok(Command::Version) => say(concat!("skiff-accelerator ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Serve { common, listen, level }) => serve(common, listen, level).await,
         Ok(Command::Ingest { common, platform, images }) => ingest(common, &platform, images).await,
+        Ok(Command::App { metadata, action }) => app(&metadata, action).await,
+        Ok(Command::Graph { metadata, json }) => graph(&metadata, json).await,
         Err(error) => Err(Failed { code: 2, sentence: error.to_string() }),
     };
     match done {
@@ -73,8 +89,50 @@ fn say(text: &str) -> Result<(), Failed> {
 }
 
 async fn open(common: &Common) -> Result<Images, OpenError> {
-    let Common { registry, data, database, cache_bytes } = common;
+    let Common { registry, metadata: Metadata { data, database }, cache_bytes } = common;
     Images::open(registry, data, *cache_bytes, database.as_ref()).await
+}
+
+async fn open_store(metadata: &Metadata) -> Result<Store, Failed> {
+    let Metadata { data, database } = metadata;
+    std::fs::create_dir_all(data).map_err(|error| Failed {
+        code: 3,
+        sentence: format!("the data directory {} can't be used: {error}", data.display()),
+    })?;
+    Ok(Store::open(data, database.as_ref()).await?)
+}
+
+async fn app(metadata: &Metadata, action: App) -> Result<(), Failed> {
+    let (name, images) = match action {
+        App::Set { name, images } => (name, images),
+        App::Compose { name, file } => {
+            let text = std::fs::read_to_string(&file).map_err(|error| Failed {
+                code: 2,
+                sentence: format!("the compose file {} can't be read: {error}", file.display()),
+            })?;
+            (name, applications::of_compose(&text)?)
+        }
+        App::List => {
+            for (name, images) in open_store(metadata).await?.applications().await? {
+                say(&format!("{name} {}\n", images.join(" ")))?;
+            }
+            return Ok(());
+        }
+        App::Remove { name } => {
+            if open_store(metadata).await?.remove_application(&name).await? {
+                return Ok(());
+            }
+            return Err(Failed { code: 4, sentence: format!("there is no application {name:?}") });
+        }
+    };
+    applications::check_name(&name)?;
+    applications::check_images(&images)?;
+    Ok(open_store(metadata).await?.put_application(&name, &images).await?)
+}
+
+async fn graph(metadata: &Metadata, json: bool) -> Result<(), Failed> {
+    let graph = open_store(metadata).await?.graph().await?;
+    say(&if json { graph.json() } else { graph.dot() })
 }
 
 async fn serve(common: Common, listen: SocketAddr, level: i32) -> Result<(), Failed> {

@@ -52,6 +52,12 @@ impl Deref for Mapped {
     }
 }
 
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl DerefMut for Mapped {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.memory[self.start..self.end]

@@ -7,11 +7,12 @@ mod common;
 
 use common::{Answer, ask, check, get, post, ranges, request};
 use sha2::Digest as _;
+use skiff_accelerator::graph::Graph;
 use skiff_accelerator::meter::Meter;
 use skiff_accelerator::packs::cut::{PackError, ReadContent, ReadError};
 use skiff_accelerator::packs::framed::Pack;
-use skiff_accelerator::plan::Blob;
-use skiff_accelerator::serve::library::{Known, Library};
+use skiff_accelerator::plan::{Blob, Delta};
+use skiff_accelerator::serve::library::{Known, Library, Planned};
 use skiff_accelerator::serve::refusal::Refusal;
 use skiff_accelerator::serve::{PACK_LEVEL, Service};
 use skiff_accelerator::tree::{Content, FileKind, Metadata, Node, Tree};
@@ -158,9 +159,25 @@ impl Library for Memory {
         self.packs.lock().unwrap().get(&key).map(Pack::encoded_len)
     }
 
-    async fn keep_plan(&self, id: Digest, _: Vec<u8>) -> Result<(), Refusal> {
-        self.plans.lock().unwrap().push(id);
+    async fn base(&self, _: Digest) -> Result<Option<Arc<Tree>>, Refusal> {
+        Ok(None)
+    }
+
+    async fn application(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        Ok((name == "both").then(|| vec!["old".to_owned(), "new".to_owned()]))
+    }
+
+    async fn keep_plan(&self, plan: Planned) -> Result<(), Refusal> {
+        self.plans.lock().unwrap().push(plan.id);
         Ok(())
+    }
+
+    async fn measured(&self, _: &Delta, _: u64) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn graph(&self) -> Result<Graph, Refusal> {
+        Ok(Graph { states: Vec::new(), deltas: Vec::new() })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::applications::Name;
+use crate::pull::Wanted;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,6 +13,10 @@ skiff: brings container images to this device through an accelerator
 
 usage:
   skiff pull IMAGE... [--dry-run] [--max-bytes N]   pull images, or update them
+  skiff deploy NAME [--dry-run] [--max-bytes N]     deploy an application, all or none
+                                                    of its images, or update it
+  skiff rollback NAME                               go back to what was deployed before,
+                                                    without the network; or forward again
   skiff ls                                          list images
   skiff rm IMAGE...                                 remove images
   skiff mount IMAGE DIR                             mount an image's tree, read-only
@@ -29,11 +35,15 @@ options:
   -h, --help          this text
   -V, --version       the version
 
+an application's NAME: at most 64 letters, digits, '.', '_' and '-'; the first of
+them a letter or digit
+
 exit codes:
   0  done
   1  an error without a code of its own
   2  the command line is wrong
-  3  the image is unknown or has nothing for this device
+  3  the image or application is unknown or has nothing for this device; nothing to
+     go back to
   4  the accelerator can't be reached, or the connection broke
   5  the accelerator or its registry can't do what was asked
   6  the stream or an image is damaged
@@ -45,14 +55,19 @@ exit codes:
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Pull images.
+    /// Pull images, or an application's.
     Pull {
-        /// References.
-        images: Vec<String>,
+        /// What to bring.
+        wanted: Wanted,
         /// Only measure.
         dry_run: bool,
         /// Byte budget.
         max_bytes: Option<u64>,
+    },
+    /// Take an application back.
+    Rollback {
+        /// Its name.
+        application: Name,
     },
     /// List images.
     List,
@@ -174,9 +189,24 @@ fn command(
         };
         return Ok(Command::Mount { image: image.string()?, directory: directory.into() });
     }
+    if matches!(&*verb, "deploy" | "rollback") {
+        let (Some(name), None) = (words.next(), words.next()) else {
+            return Err(UsageError(format!("{verb} takes the name of one application")));
+        };
+        let name = name.string()?;
+        let application = Name::parse(&name)
+            .ok_or_else(|| UsageError(format!("'{name}' can't be an application's name")))?;
+        return if verb == "deploy" {
+            Ok(Command::Pull { wanted: Wanted::Application(application), dry_run, max_bytes })
+        } else if dry_run || max_bytes.is_some() {
+            Err(misplaced())
+        } else {
+            Ok(Command::Rollback { application })
+        };
+    }
     let images = words.map(ValueExt::string).collect::<Result<Vec<_>, _>>()?;
     let command = match (verb.as_str(), images.is_empty()) {
-        ("pull", false) => Command::Pull { images, dry_run, max_bytes },
+        ("pull", false) => Command::Pull { wanted: Wanted::Images(images), dry_run, max_bytes },
         ("rm", false) => Command::Remove { images },
         ("pull" | "rm", true) => return Err(UsageError(format!("{verb} needs an image"))),
         ("ls", true) => Command::List,
@@ -188,9 +218,13 @@ fn command(
         _ => return Err(UsageError(format!("there is no command '{verb}'"))),
     };
     if (dry_run || max_bytes.is_some()) && !matches!(command, Command::Pull { .. }) {
-        return Err(UsageError("--dry-run and --max-bytes go with pull".to_owned()));
+        return Err(misplaced());
     }
     Ok(command)
+}
+
+fn misplaced() -> UsageError {
+    UsageError("--dry-run and --max-bytes go with pull and deploy".to_owned())
 }
 
 #[cfg(test)]
@@ -204,11 +238,16 @@ mod tests {
     #[test]
     fn commands_and_options() {
         let options = parsed("pull a:1 --accelerator=http://h:1 b:2 --dry-run --root /r").unwrap();
-        let images = vec!["a:1".to_owned(), "b:2".to_owned()];
-        assert_eq!(options.command, Command::Pull { images, dry_run: true, max_bytes: None });
+        let wanted = Wanted::Images(vec!["a:1".to_owned(), "b:2".to_owned()]);
+        assert_eq!(options.command, Command::Pull { wanted, dry_run: true, max_bytes: None });
         assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));
         assert_eq!(options.state, PathBuf::from("/r/skiff"));
         assert_eq!(parsed("--json ls").unwrap().command, Command::List);
+        let application = Name::parse("shop").unwrap();
+        let wanted = Wanted::Application(application.clone());
+        let deploy = Command::Pull { wanted, dry_run: false, max_bytes: Some(5) };
+        assert_eq!(parsed("deploy shop --max-bytes 5").unwrap().command, deploy);
+        assert_eq!(parsed("rollback shop").unwrap().command, Command::Rollback { application });
         assert_eq!(parsed("pull --help").unwrap().command, Command::Help);
     }
 
@@ -217,6 +256,10 @@ mod tests {
         for (line, word) in [
             ("pull", "needs an image"),
             ("fly", "'fly'"),
+            ("deploy", "one application"),
+            ("deploy a b", "one application"),
+            ("deploy ../a", "'../a'"),
+            ("rollback a --dry-run", "--dry-run"),
             ("ls x", "no argument"),
             ("mount a", "directory"),
             ("pull a --frob", "--frob"),

@@ -1,5 +1,6 @@
 //! The one place where errors become a sentence and an exit code (listed in `skiff --help`).
 
+use crate::applications::ApplicationError;
 use crate::apply::ApplyError;
 use crate::cli::UsageError;
 use crate::http::HttpError;
@@ -24,6 +25,9 @@ pub enum Failed {
     /// A pull.
     #[error(transparent)]
     Pull(#[from] PullError),
+    /// An application.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -54,6 +58,7 @@ fn code(failed: &Failed) -> u8 {
     }
     match failed {
         Failed::Usage(_) | Failed::NoAccelerator => 2,
+        Failed::Application(error) => application_code(error),
         Failed::Target(error) => target_code(error),
         Failed::State(error) => state_code(error),
         Failed::Pull(error) => match error {
@@ -70,21 +75,33 @@ fn code(failed: &Failed) -> u8 {
             | PullError::Blob { .. }
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,
-            PullError::Apply(ApplyError::Path { .. }) => 1,
+            PullError::Apply(
+                ApplyError::Path { .. } | ApplyError::Held { .. } | ApplyError::Unlinkable { .. },
+            ) => 1,
             PullError::Apply(ApplyError::Spool(_) | ApplyError::Writeback(_))
             | PullError::Spool(_) => 8,
             PullError::Apply(_) => 6,
             PullError::Directory { .. } => 8,
+            PullError::Application(error) => application_code(error),
             PullError::State(error) => state_code(error),
             PullError::Target(error) => target_code(error),
         },
     }
 }
 
+fn application_code(error: &ApplicationError) -> u8 {
+    match error {
+        ApplicationError::Unknown(_) | ApplicationError::NothingBefore(_) => 3,
+        ApplicationError::Elsewhere { .. } => 1,
+        ApplicationError::State(error) => state_code(error),
+        ApplicationError::Target(error) => target_code(error),
+    }
+}
+
 fn state_code(error: &StateError) -> u8 {
     match error {
         StateError::Busy { .. } => 9,
-        StateError::Io { .. } => 8,
+        StateError::Io { .. } | StateError::Damaged { .. } => 8,
     }
 }
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `cli` | the command line |
 //! | `pull` | one deployment, from request to commit |
+//! | `applications` | images that are deployed and taken back together |
 //! | `http` | one POST and its streamed answer, over `async-h1` |
 //! | `inflate` | raw deflate in a fixed window |
 //! | `spool` | the table of contents, on disk |
@@ -19,6 +20,7 @@
 //! | `report` | what is said meanwhile |
 //! | `exit` | errors to sentences and exit codes |
 
+mod applications;
 mod apply;
 mod cli;
 mod containerd;
@@ -34,14 +36,15 @@ mod sync;
 mod sys;
 mod target;
 
+use applications::Name;
 use cli::{Command, Options};
 use exit::Failed;
 use pull::{PullOptions, pull};
 use report::{Report, json_line};
 use serde::Serialize;
-use state::StateDir;
+use state::{Lock, StateDir};
 use std::process::ExitCode;
-use target::Target;
+use target::{ImageRecord, Target};
 
 fn main() -> ExitCode {
     // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in
@@ -62,19 +65,22 @@ async fn run(options: &Options) -> Result<(), Failed> {
     match &options.command {
         Command::Help => print!("{}", cli::HELP),
         Command::Version => println!("skiff {}", env!("CARGO_PKG_VERSION")),
-        Command::Pull { images, dry_run, max_bytes } => {
+        Command::Pull { wanted, dry_run, max_bytes } => {
             let accelerator = options.accelerator.clone().ok_or(Failed::NoAccelerator)?;
             let mut target = open_target(options).await?;
+            let lock = lock(&state, &mut target).await?;
             let mut report = Report::new(options.json);
-            let pull_options = PullOptions {
-                images: images.clone(),
-                accelerator,
-                dry_run: *dry_run,
-                max_bytes: *max_bytes,
-            };
-            let pulled = pull(&pull_options, &mut target, &state, &mut report).await;
+            let (wanted, dry_run, max_bytes) = (wanted.clone(), *dry_run, *max_bytes);
+            let pull_options = PullOptions { wanted, accelerator, dry_run, max_bytes };
+            let pulled = pull(&pull_options, &mut target, &state, &lock, &mut report).await;
             report.clear();
             report.done(&pulled?);
+        }
+        Command::Rollback { application } => {
+            let mut target = open_target(options).await?;
+            let lock = lock(&state, &mut target).await?;
+            let images = applications::rollback(application, &state, &lock, &mut target).await?;
+            say_rolled_back(options, application, &images);
         }
         Command::List => {
             for image in open_target(options).await?.list().await? {
@@ -86,8 +92,8 @@ async fn run(options: &Options) -> Result<(), Failed> {
             }
         }
         Command::Remove { images } => {
-            let _lock = state.lock()?;
             let mut target = open_target(options).await?;
+            let _lock = lock(&state, &mut target).await?;
             for image in images {
                 target.remove(image).await?;
             }
@@ -97,8 +103,9 @@ async fn run(options: &Options) -> Result<(), Failed> {
         }
         Command::Status => status(options, &state).await?,
         Command::Collect => {
-            let _lock = state.lock()?;
-            let leftovers = open_target(options).await?.collect().await?;
+            let mut target = open_target(options).await?;
+            let _lock = lock(&state, &mut target).await?;
+            let leftovers = target.collect().await?;
             let pulls = state.remove_leftovers()?;
             say_collected(options, leftovers, pulls);
         }
@@ -114,6 +121,13 @@ async fn open_target(options: &Options) -> Result<Target, Failed> {
             Target::containerd(socket, namespace, &options.snapshotter).await?
         }
     })
+}
+
+/// Takes the lock, and finishes what a dead deployment of an application had begun.
+async fn lock(state: &StateDir, target: &mut Target) -> Result<Lock, Failed> {
+    let lock = state.lock()?;
+    applications::finish(state, &lock, target).await?;
+    Ok(lock)
 }
 
 /// One thing that an unfinished pull left behind.
@@ -152,6 +166,20 @@ async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
         println!("nothing is left of unfinished pulls");
     }
     Ok(())
+}
+
+fn say_rolled_back(options: &Options, application: &Name, images: &[ImageRecord]) {
+    if options.json {
+        let image = |image: &ImageRecord| serde_json::json!({ "name": image.name, "digest": image.target.to_string() });
+        let images: Vec<_> = images.iter().map(image).collect();
+        json_line(&serde_json::json!({
+            "event": "rolled_back", "application": application.as_str(), "images": images
+        }));
+        return;
+    }
+    for image in images {
+        println!("{} {}", image.name, image.target);
+    }
 }
 
 fn say_collected(options: &Options, leftovers: usize, pulls: usize) {

@@ -1,6 +1,7 @@
 //! What the agent says while it works: a line that changes on a terminal, nothing on a pipe, JSON
 //! lines with `--json`.
 
+use crate::target::HeldImage;
 use serde::Serialize;
 use skiff_protocol::response::{Phase, Plan, Progress};
 use std::io::{IsTerminal, Write};
@@ -81,10 +82,15 @@ impl Report {
     }
 
     /// A held image can't be used.
-    pub fn held_unknown(&mut self, image: &str) {
-        self.event(&Event::HeldUnknown { image });
+    pub fn held_unknown(&mut self, image: &HeldImage) {
+        let name = &image.name;
+        if name.is_empty() {
+            // What lies on it is an image that the accelerator knows, or is told of as well.
+            return self.event(&Event::HeldUnknown { image: &image.snapshot.to_string() });
+        }
+        self.event(&Event::HeldUnknown { image: name });
         self.line(&format!(
-            "{image} is on this device but no more in the registry; it is not used as a base"
+            "{name} is on this device but no more in the registry; it is not used as a base"
         ));
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! STATE/
 //!   lock         held while a pull or gc runs
+//!   applications/NAME/   what is deployed (see `applications`)
 //!   pulls/ID/    scratch of a pull (see `spool`): `wanted` names its images, `target` where they
 //!                were to go
 //! ```
@@ -30,6 +31,12 @@ pub enum StateError {
         path: PathBuf,
         /// Process ID of the holder, as it wrote it.
         holder: String,
+    },
+    /// A file that skiff did not write so.
+    #[error("{} is damaged; restore it, or remove it and deploy again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
     },
     /// A file operation failed.
     #[error("cannot use {}", path.display())]
@@ -72,9 +79,14 @@ impl StateDir {
         Self { path }
     }
 
+    /// Where the applications' files are.
+    pub fn applications(&self) -> PathBuf {
+        self.path.join("applications")
+    }
+
     /// Takes the lock, or says who has it.
     pub fn lock(&self) -> Result<Lock, StateError> {
-        fs::create_dir_all(self.path.join("pulls")).map_err(|e| io(&self.path, e))?;
+        fs::create_dir_all(self.path.join("pulls")).map_err(|e| StateError::io(&self.path, e))?;
         let path = self.path.join("lock");
         let mut file = File::options()
             .create(true)
@@ -82,7 +94,7 @@ impl StateDir {
             .read(true)
             .write(true)
             .open(&path)
-            .map_err(|e| io(&path, e))?;
+            .map_err(|e| StateError::io(&path, e))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -91,27 +103,27 @@ impl StateDir {
                 let holder = format!("process {}", holder.trim());
                 return Err(StateError::Busy { path: self.path.clone(), holder });
             }
-            Err(errno) => return Err(io(&path, errno.into())),
+            Err(errno) => return Err(StateError::io(&path, errno.into())),
         }
         let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        written.map_err(|e| io(&path, e))?;
+        written.map_err(|e| StateError::io(&path, e))?;
         Ok(Lock { _file: file })
     }
 
     /// Makes the scratch directory of a new pull to this target. The lock must be held.
-    pub fn new_pull(&self, images: &[String], target: &str) -> Result<Scratch, StateError> {
+    pub fn new_pull(&self, wanted: &[String], target: &str) -> Result<Scratch, StateError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = format!("{:x}-{:x}", now.as_nanos(), std::process::id());
         let pulls = self.path.join("pulls");
         let path = pulls.join(&id);
-        fs::create_dir(&path).map_err(|e| io(&path, e))?;
+        fs::create_dir(&path).map_err(|e| StateError::io(&path, e))?;
         let scratch = Scratch { path, id };
-        for (name, text) in [("wanted", &*images.join("\n")), ("target", target)] {
+        for (name, text) in [("wanted", &*wanted.join("\n")), ("target", target)] {
             let path = scratch.path.join(name);
-            write(&path, text).map_err(|e| io(&path, e))?;
+            write(&path, text).map_err(|e| StateError::io(&path, e))?;
         }
         for directory in [&scratch.path, &pulls] {
-            sync::directory(directory).map_err(|e| io(directory, e))?;
+            sync::directory(directory).map_err(|e| StateError::io(directory, e))?;
         }
         Ok(scratch)
     }
@@ -122,11 +134,11 @@ impl StateDir {
         let listing = match fs::read_dir(&pulls) {
             Ok(listing) => listing,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(io(&pulls, error)),
+            Err(error) => return Err(StateError::io(&pulls, error)),
         };
         let mut found = Vec::new();
         for entry in listing {
-            let entry = entry.map_err(|e| io(&pulls, e))?;
+            let entry = entry.map_err(|e| StateError::io(&pulls, e))?;
             let read = |name| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
             found.push(Leftover {
                 id: entry.file_name().to_string_lossy().into_owned(),
@@ -149,7 +161,7 @@ impl StateDir {
     /// Removes the scratch directory of a dead pull. The lock must be held.
     pub fn remove(&self, leftover: &Leftover) -> Result<(), StateError> {
         let path = self.path.join("pulls").join(&leftover.id);
-        fs::remove_dir_all(&path).map_err(|e| io(&path, e))
+        fs::remove_dir_all(&path).map_err(|e| StateError::io(&path, e))
     }
 }
 
@@ -164,8 +176,11 @@ fn size_of(directory: &Path) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
-fn io(path: &Path, source: std::io::Error) -> StateError {
-    StateError::Io { path: path.to_owned(), source }
+impl StateError {
+    /// An operation on this file or directory failed.
+    pub fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
 }
 
 /// A pull's scratch directory, removed when the pull ends, well or not.

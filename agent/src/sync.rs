@@ -33,6 +33,25 @@ pub fn directory(path: &Path) -> io::Result<()> {
     file(&File::open(path)?)
 }
 
+/// The name that a file has until it is whole.
+pub const UNFINISHED: &str = "unfinished";
+
+/// Writes a file so that after a power cut either the old or the new one is there.
+pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let unfinished = path.with_file_name(UNFINISHED);
+    let written = File::create(&unfinished).and_then(|mut new| {
+        write(&mut new)?;
+        file(&new)?;
+        std::fs::rename(&unfinished, path)
+    });
+    if written.is_err() {
+        // It would be overwritten by the next one anyway.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written?;
+    path.parent().map_or(Ok(()), directory)
+}
+
 /// Waits for what of a file is on its way to the disk, and starts to write the rest. Nothing is
 /// durable by that.
 pub fn begin(file: impl AsFd) -> rustix::io::Result<()> {

@@ -6,7 +6,7 @@
 //! ```text
 //! ( Image ( Blob BlobData* )* )*      what the images are
 //! Content*                            which file contents there are, numbered from 0
-//! ( Layer Entry* )*                   the merged table of contents, a layer per image or more
+//! ( Base? Layer Entry* )*             the merged table of contents: a layer per image, and bases
 //! End
 //! ```
 //!
@@ -36,6 +36,8 @@ pub enum Record<'a> {
     Entry(Entry<'a>),
     /// The last record.
     End,
+    /// The next layer is no image's, but what images share. Since version 1.1.
+    Base(Base),
 }
 
 /// An image of the deployment. Images are numbered from 0, in the order of the request.
@@ -111,14 +113,24 @@ pub struct Layer {
     pub entries: u32,
 }
 
+/// Says of the next layer that it is a base: it is committed under a name of its own, which the device
+/// reports as held from then on ([`crate::request::Held`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The digest of the tree that the layer shows: its name.
+    pub tree: Digest,
+}
+
 /// What lies below a delta layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Parent {
     /// Nothing: the layer is the whole tree.
     None,
-    /// A held image, by its index in the request's list.
+    /// A held image or base, by its index in the request's list.
     Held(u16),
+    /// An earlier layer of this stream, which is a base. Since version 1.1.
+    Layer(u16),
 }
 
 /// A name in a layer. Entries come in byte order of their whole paths, which puts a directory

@@ -19,7 +19,7 @@ pub struct DeployRequest<'a> {
     /// What is wanted.
     #[serde(borrow)]
     pub want: Want<'a>,
-    /// Images that the device holds whole.
+    /// Images, and bases of images, that the device holds whole.
     #[serde(borrow)]
     pub held: heapless::Vec<Held<'a>, MAX_HELD>,
     /// Whether to send, or only to say how much it would be.
@@ -68,13 +68,14 @@ pub enum Want<'a> {
     Application(&'a str),
 }
 
-/// An image that the device holds whole: its tree may be a delta's parent, and its files sources
-/// of local copies.
+/// An image or a base that the device holds whole: its tree may be a delta's parent, and its files
+/// sources of local copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held<'a> {
-    /// The reference under which the device knows it; names the repository to look in.
+    /// The reference under which the device knows it; names the repository to look in. Empty for
+    /// a base (since version 1.1).
     pub reference: &'a str,
-    /// Digest of its manifest (not of an index).
+    /// Digest of its manifest (not of an index); of a base, that of its tree ([`crate::record::Base`]).
     pub manifest: Digest,
     /// Layers in its overlay stack, at least 1.
     pub depth: u16,

@@ -15,5 +15,10 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+    pub const CURRENT: Self = Self { major: 1, minor: 1 };
+
+    /// Whether the peer knows base layers: [`crate::record::Record::Base`] and [`crate::record::Parent::Layer`].
+    pub const fn has_bases(self) -> bool {
+        self.minor >= 1
+    }
 }

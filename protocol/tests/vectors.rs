@@ -5,8 +5,8 @@
 
 use skiff_protocol::frame::{self, Kind as FrameKind};
 use skiff_protocol::record::{
-    Blob, Content, Entry, Image, Kind, Layer, Metadata, Parent, Record, Role, Source, Splitter,
-    Xattrs,
+    Base, Blob, Content, Entry, Image, Kind, Layer, Metadata, Parent, Record, Role, Source,
+    Splitter, Xattrs,
 };
 use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Platform, Purpose, Want};
 use skiff_protocol::response::{
@@ -104,6 +104,19 @@ fn requests() {
 }
 
 #[test]
+fn an_application_with_a_base() {
+    let base = Held { reference: "", manifest: B, depth: 1 };
+    let mut request = request(Part::Whole);
+    request.version.minor = 1;
+    request.want = Want::Application("shop");
+    request.held.push(base).unwrap();
+    let mut buffer = [0; 1024];
+    let written = request.encode(&mut buffer).unwrap();
+    same("request-application", written);
+    assert_eq!(DeployRequest::decode(written).unwrap(), request);
+}
+
+#[test]
 fn responses() {
     let plan = Plan {
         version: Version { major: 1, minor: 0 },
@@ -142,6 +155,8 @@ fn records() {
     record("content-held", content(Source::Held { image: 0, path: b"usr/bin/env" }));
     record("layer", Record::Layer(Layer { parent: Parent::Held(0), entries: 300 }));
     record("layer-base", Record::Layer(Layer { parent: Parent::None, entries: 300 }));
+    record("layer-on-base", Record::Layer(Layer { parent: Parent::Layer(1), entries: 300 }));
+    record("base", Record::Base(Base { tree: A }));
     let meta = Metadata {
         mode: 0o4755,
         uid: 0,

@@ -1,6 +1,6 @@
 //! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
-//! [`layout`], [`hard`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
-//! emulated [`device`], and a [`harness`] for the real programs: docker-registry, containerd, the
+//! [`layout`], [`hard`]), answers written by hand ([`script`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
+//! emulated [`device`], a [`fleet`], [`bounds`] to measure against, and a [`harness`] for the real programs: docker-registry, containerd, the
 //! accelerator and the agent.
 #![allow(
     clippy::unwrap_used,
@@ -8,14 +8,17 @@
     reason = "a helper that can't do its work fails the test, and says why"
 )]
 
+pub mod bounds;
 pub mod device;
 pub mod disk;
+pub mod fleet;
 pub mod gateway;
 pub mod hard;
 pub mod harness;
 pub mod layout;
 mod push;
 pub mod random;
+pub mod script;
 pub mod tarball;
 
 pub use skiff_compare as compare;

@@ -3,31 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use skiff_tests::compare::Tree;
-use skiff_tests::harness::{Accelerator, Containerd, Registry, Sandbox, Skiff, images};
+use skiff_tests::harness::{Accelerator, Containerd, Registry, Request, Sandbox, Skiff, images};
 use skiff_tests::layout::Layout;
 use std::path::Path;
-
-/// A request in the registry's access log.
-struct Request {
-    method: String,
-    path: String,
-    status: u32,
-    bytes: u64,
-}
-
-/// The requests of this log from the byte `from` on.
-fn requests(log: &str, from: usize) -> Vec<Request> {
-    let line = |line: &str| {
-        // HOST - - [TIME] "METHOD PATH HTTP/1.1" STATUS BYTES "REFERER" "AGENT"
-        let mut quoted = line.split('"');
-        let (mut request, mut answer) =
-            (quoted.nth(1)?.split(' '), quoted.next()?.split_whitespace());
-        let (method, path) = (request.next()?.to_owned(), request.next()?.to_owned());
-        let (status, bytes) = (answer.next()?.parse().ok()?, answer.next()?.parse().ok()?);
-        path.starts_with("/v2/").then_some(Request { method, path, status, bytes })
-    };
-    log[from..].lines().filter_map(line).collect()
-}
 
 /// Bytes of all files below a directory.
 fn bytes_below(directory: &Path) -> u64 {
@@ -49,20 +27,18 @@ fn contents_come_out_of_the_registrys_blobs() {
     let accelerator =
         Accelerator::start_with(&sandbox.directory("accelerator"), &url, &["--cache-bytes", "0"]);
     let skiff = Skiff::root(&sandbox, &sandbox.directory("root"));
-    let mut from = registry.log().len();
+    registry.requests();
     for (reference, stock) in [(&old, &stock_old), (&new, &stock_new)] {
         skiff.pull(&[reference], &accelerator.url()).ok(reference);
         assert_eq!(stock.report(&skiff.tree(reference).unwrap()), None, "{reference}");
-        let log = registry.log();
-        let requests = requests(&log, from);
-        from = log.len();
+        let requests = registry.requests();
         let tag = reference.rsplit(':').next().unwrap();
         check_requests(&layout, tag, &requests);
     }
     // A third time, with everything known: no layer is read whole.
     let other = Skiff::root(&sandbox, &sandbox.directory("root"));
     other.pull(&[&new], &accelerator.url()).ok("another device");
-    let requests = requests(&registry.log(), from);
+    let requests = registry.requests();
     check_requests(&layout, "new", &requests);
     let whole = |request: &&Request| request.path.contains("/blobs/") && request.status == 200;
     let whole: Vec<_> = requests.iter().filter(whole).map(|request| &*request.path).collect();

@@ -2,6 +2,7 @@
 //! `make images` builds the pairs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use skiff_tests::bounds::gzip_of_new;
 use skiff_tests::compare::Tree;
 use skiff_tests::hard::many_files;
 use skiff_tests::harness::{
@@ -9,14 +10,8 @@ use skiff_tests::harness::{
     wait_for,
 };
 use skiff_tests::layout::Layout;
-use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const KIB: u64 = 1024;
@@ -120,7 +115,8 @@ fn pulled_updated_and_run(pair: &Pair) {
     check_runs(pair, &device, &netns, &new, "new");
     check_memory("update", &update);
     let mounted = stock_side.mount(&by_relay("new"));
-    check_update(pair, &update, changed_gzip(&mounted.path, &stock_old.tree, &stock_new.tree));
+    let gzip = gzip_of_new(&[&stock_old.tree], &[(&mounted.path, &stock_new.tree)]);
+    check_update(pair, &update, gzip);
 
     // Garbage collection and a restart change nothing.
     device.ctr(&["content", "prune", "references"]);
@@ -157,29 +153,6 @@ fn check_memory(what: &str, outcome: &Outcome) {
     println!("{what}: peak RSS {} KiB", outcome.peak_rss / KIB);
     assert!(outcome.peak_rss > 0, "{what}: no RSS was measured");
     assert!(outcome.peak_rss <= 8 * MIB, "{what}: peak RSS {} KiB", outcome.peak_rss / KIB);
-}
-
-/// Size of `gzip -9` over the contents that `old` has not, each once, in path order.
-fn changed_gzip(root: &Path, old: &Tree, new: &Tree) -> u64 {
-    let mut seen: HashSet<_> = old.nodes.values().filter_map(|node| node.content).collect();
-    let mut gzip = Command::new("gzip")
-        .arg("-9")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut input, mut output) = (gzip.stdin.take().unwrap(), gzip.stdout.take().unwrap());
-    let counter = std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-    for (path, node) in &new.nodes {
-        if node.content.is_some_and(|content| seen.insert(content)) {
-            let mut file = File::open(root.join(OsStr::from_bytes(path))).unwrap();
-            std::io::copy(&mut file, &mut input).unwrap();
-        }
-    }
-    drop(input);
-    let length = counter.join().unwrap().unwrap();
-    assert!(gzip.wait().unwrap().success());
-    length
 }
 
 /// Runs an image until its program answers.

@@ -185,6 +185,15 @@ impl Ingest {
         Ok(stored.map(|(tree, digest)| self.remember(manifest, tree, digest)))
     }
 
+    /// The tree of a base layer, if it was planned before.
+    pub async fn base(&self, digest: Digest) -> Result<Option<Arc<Tree>>, IngestError> {
+        if let Some((tree, _)) = self.remembered(digest) {
+            return Ok(Some(tree));
+        }
+        let stored = self.store.base(digest).await.map_err(IngestError::Store)?;
+        Ok(stored.map(|tree| self.remember(digest, tree, digest).0))
+    }
+
     /// The merged tree: a known one, or by reading what layers are not known.
     async fn tree(
         self: &Arc<Self>,
@@ -239,6 +248,7 @@ impl Ingest {
 /// A tree that is kept in memory.
 #[derive(Debug)]
 struct Remembered {
+    /// The image's manifest, or the digest of a base's tree.
     manifest: Digest,
     tree: Arc<Tree>,
     digest: Digest,

@@ -3,7 +3,7 @@
 //! Numbers: first the contents that come from packs, in the order of [`super::order`], then those
 //! that the device copies from a held image, in the order in which entries need them.
 
-use super::{Held, Layer, PlanError, count, order};
+use super::{Below, Held, Layer, PlanError, count, order};
 use crate::tree::{Content, FileKind, Tree};
 use skiff_protocol::Digest;
 use std::collections::HashMap;
@@ -44,8 +44,12 @@ impl Contents {
         let mut packed: Vec<Needed> = Vec::new();
         let mut copied: Vec<Needed> = Vec::new();
         for layer in layers {
-            let others = (0..held.len()).filter(|&index| Some(index) != layer.parent);
-            let sources: Vec<usize> = layer.parent.into_iter().chain(others).collect();
+            let parent = match layer.parent {
+                Below::Held(index) => Some(index),
+                Below::Nothing | Below::Layer(_) => None,
+            };
+            let others = (0..held.len()).filter(|&index| Some(index) != parent);
+            let sources: Vec<usize> = parent.into_iter().chain(others).collect();
             for entry in &layer.entries {
                 let Some(content) = entry.content() else { continue };
                 if numbers.insert(content.sha256, 0).is_some() {
@@ -89,7 +93,7 @@ impl Contents {
     }
 
     /// All contents in ascending number.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Needed)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Needed)> + Clone {
         (0..).zip(&self.needed)
     }
 
@@ -170,7 +174,9 @@ mod tests {
         let want = tree(&names);
         let (parent, entries) = choose(&want, &held);
         assert_eq!(parent, Some(1));
-        let contents = Contents::of(&[Layer { image: 0, parent, entries }], &held).unwrap();
+        let contents =
+            Contents::of(&[Layer { image: 0, parent: Below::Held(1), entries, base: None }], &held)
+                .unwrap();
         let found: Vec<_> =
             contents.iter().map(|(_, c)| (c.content.size, c.held.clone())).collect();
         let place = |image, path: &str| Some(Place { image, path: path.as_bytes().to_vec() });

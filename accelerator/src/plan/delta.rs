@@ -171,7 +171,7 @@ impl<'a> Comparison<'a> {
 }
 
 /// Names of each inode that has more than one, in byte order.
-fn links(tree: &Tree) -> HashMap<u64, Vec<&[u8]>> {
+pub(super) fn links(tree: &Tree) -> HashMap<u64, Vec<&[u8]>> {
     let mut count: HashMap<u64, u32> = HashMap::new();
     for node in tree.nodes.values() {
         *count.entry(node.inode).or_default() += 1;
@@ -183,7 +183,7 @@ fn links(tree: &Tree) -> HashMap<u64, Vec<&[u8]>> {
     links
 }
 
-fn same_kind(a: &FileKind, b: &FileKind) -> bool {
+pub(super) fn same_kind(a: &FileKind, b: &FileKind) -> bool {
     match (a, b) {
         (FileKind::File(a), FileKind::File(b)) => a.sha256 == b.sha256 && a.size == b.size,
         (a, b) => a == b,

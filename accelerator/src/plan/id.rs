@@ -4,7 +4,7 @@
 //! "skiff plan" · order version · codec · pack length
 //! wanted images: count, each: target · manifest · tree
 //! held images:   count, each: manifest · depth · known · tree
-//! layers:        count, each: parent
+//! layers:        count, each: parent (held: its index; a layer: 2^16 + its index; none: 2^32 - 1)
 //! ```
 //!
 //! Numbers are u32 or u64, little-endian. The level of compression is not an input: a pack is
@@ -42,6 +42,7 @@ pub fn of(wanted: &[Wanted], held: &[Held], parents: &[Parent]) -> Digest {
     for parent in parents {
         let number = match parent {
             Parent::Held(held) => u32::from(*held),
+            Parent::Layer(layer) => 1 << 16 | u32::from(*layer),
             _ => u32::MAX,
         };
         hash.update(number.to_le_bytes());

@@ -1,8 +1,8 @@
 //! The planner: what a device must be sent, from the trees of what it wants and what it holds.
 //!
 //! ```text
-//! wanted trees ─┬─▶ parent ──▶ delta ──▶ entries ─┬─▶ contents ──▶ order ──▶ space ──▶ packs
-//! held trees  ──┘   (which)    (a layer)          └─▶ table (the metadata stream)
+//! wanted trees ─┬─▶ parent ──▶ bases ──▶ delta ──▶ entries ─┬─▶ contents ──▶ order ──▶ space ──▶ packs
+//! held trees  ──┘   (which)    (shared)  (a layer)          └─▶ table (the metadata stream)
 //! ```
 //!
 //! A plan is a function of its inputs alone and is named by a digest of them ([`id`]), so that a
@@ -14,6 +14,7 @@
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
+mod bases;
 pub mod contents;
 pub mod delta;
 pub mod id;
@@ -22,13 +23,14 @@ pub mod parent;
 pub mod space;
 pub mod table;
 
-use crate::mapped::Mapped;
 use crate::tree::Tree;
+use bytes::Bytes;
 use contents::Contents;
-use delta::Entry;
+use delta::{Entry, delta};
 use skiff_protocol::Digest;
 use skiff_protocol::record::{Parent, Role};
 use space::Space;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// An image that is wanted.
@@ -84,11 +86,28 @@ pub struct Plan {
     /// Entries in all layers.
     pub entries: u32,
     /// The contents that the layers need.
-    pub contents: Contents,
+    pub contents: Arc<Contents>,
     /// The space of those that come from packs.
     pub space: Space,
     /// The metadata stream, encoded.
-    pub metadata: Mapped,
+    pub metadata: Bytes,
+    /// The trees of the base layers, by their digests.
+    pub bases: Vec<(Digest, Tree)>,
+    /// What each layer is in the graph of states and deltas.
+    pub deltas: Vec<Delta>,
+}
+
+/// An arrow of the graph: what makes one tree of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// The digest of the tree that it is put on; none for a whole tree.
+    pub parent: Option<Digest>,
+    /// The digest of the tree that it shows.
+    pub child: Digest,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of the distinct contents of its entries.
+    pub content_bytes: u64,
 }
 
 /// Why there is no plan.
@@ -121,54 +140,120 @@ pub enum PlanError {
 /// A layer of the plan while it is made.
 #[derive(Debug)]
 pub(crate) struct Layer<'a> {
-    /// Index of the wanted image that the layer was made for.
+    /// Index of the wanted image that the layer was made for, or of one that shares it.
     pub(crate) image: usize,
-    /// Index of the held image below it.
-    pub(crate) parent: Option<usize>,
+    /// What is below it.
+    pub(crate) parent: Below,
     /// Its entries.
     pub(crate) entries: Vec<Entry<'a>>,
+    /// The digest of its tree, if it is a base.
+    pub(crate) base: Option<Digest>,
+}
+
+/// What is below a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// Nothing.
+    Nothing,
+    /// A held image or base, by index.
+    Held(usize),
+    /// An earlier layer of the plan, by index.
+    Layer(usize),
+}
+
+impl Layer<'_> {
+    fn delta(&self, child: Digest, held: &[Held], layers: &[Delta]) -> Delta {
+        let parent = match self.parent {
+            Below::Nothing => None,
+            Below::Held(index) => held[index].tree.as_ref().map(|(_, digest)| *digest),
+            Below::Layer(index) => Some(layers[index].child),
+        };
+        let mut contents = HashSet::new();
+        let distinct = self.entries.iter().filter_map(Entry::content);
+        let distinct = distinct.filter(|content| contents.insert(content.sha256));
+        let content_bytes = distinct.map(|content| content.size).sum();
+        Delta { parent, child, entries: self.entries.len() as u64, content_bytes }
+    }
 }
 
 impl Plan {
-    /// Plans what turns the held images into the wanted ones.
-    pub fn make(wanted: &[Wanted], held: &[Held]) -> Result<Self, PlanError> {
+    /// Plans what turns the held images into the wanted ones; with base layers where they pay, if the
+    /// device knows them.
+    pub fn make(wanted: &[Wanted], held: &[Held], with_bases: bool) -> Result<Self, PlanError> {
+        let is_held = |want: &Wanted| {
+            held.iter().any(|held| held.tree.is_some() && held.manifest == want.manifest)
+        };
+        let first = |want: &Wanted| wanted.iter().position(|other| other.manifest == want.manifest);
+        let own: Vec<(usize, parent::Choice<'_>)> = wanted
+            .iter()
+            .enumerate()
+            .filter(|(image, want)| !is_held(want) && first(want) == Some(*image))
+            .map(|(image, want)| (image, parent::choose(&want.tree, held)))
+            .collect();
+        let alone: Vec<(usize, &Tree)> = own
+            .iter()
+            .filter(|(_, (parent, _))| with_bases && parent.is_none())
+            .map(|(image, _)| (*image, &*wanted[*image].tree))
+            .collect();
+        let levels = if held.iter().any(|held| held.tree.is_some()) { 1 } else { bases::LEVELS };
+        let (bases, base_of) = bases::choose(&alone, levels);
+
         let mut layers: Vec<Layer<'_>> = Vec::new();
-        let mut layers_of_images = Vec::with_capacity(wanted.len());
-        for (image, want) in wanted.iter().enumerate() {
-            let known = |held: &Held| held.tree.is_some() && held.manifest == want.manifest;
-            if held.iter().any(known) {
-                layers_of_images.push(None);
-                continue;
-            }
-            let same = |layer: &Layer<'_>| wanted[layer.image].manifest == want.manifest;
-            let number = layers.iter().position(same).unwrap_or_else(|| {
-                let (parent, entries) = parent::choose(&want.tree, held);
-                layers.push(Layer { image, parent, entries });
-                layers.len() - 1
-            });
-            layers_of_images.push(Some(count(number, "layers")?));
+        let mut deltas: Vec<Delta> = Vec::new();
+        for base in &bases {
+            let (parent, entries) = match base.parent {
+                Some(index) => (Below::Layer(index), delta(Some(&bases[index].tree), &base.tree)),
+                None => below(parent::choose(&base.tree, held)),
+            };
+            let layer = Layer { image: base.image, parent, entries, base: Some(base.digest) };
+            deltas.push(layer.delta(base.digest, held, &deltas));
+            layers.push(layer);
         }
+        let mut layer_of: HashMap<Digest, u16> = HashMap::new();
+        for (image, choice) in own {
+            let want = &wanted[image];
+            let (parent, entries) = match base_of.get(&image) {
+                Some(&base) => (Below::Layer(base), delta(Some(&bases[base].tree), &want.tree)),
+                None => below(choice),
+            };
+            let layer = Layer { image, parent, entries, base: None };
+            deltas.push(layer.delta(want.tree_digest, held, &deltas));
+            layer_of.insert(want.manifest, count(layers.len(), "layers")?);
+            layers.push(layer);
+        }
+        let layers_of_images: Vec<Option<u16>> =
+            wanted.iter().map(|want| layer_of.get(&want.manifest).copied()).collect();
         let parents = layers
             .iter()
             .map(|layer| match layer.parent {
-                Some(held) => Ok(Parent::Held(count(held, "held images")?)),
-                None => Ok(Parent::None),
+                Below::Nothing => Ok(Parent::None),
+                Below::Held(held) => Ok(Parent::Held(count(held, "held images")?)),
+                Below::Layer(layer) => Ok(Parent::Layer(count(layer, "layers")?)),
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
         let contents = Contents::of(&layers, held)?;
         let space = Space::new(contents.packed().map(|(number, content)| (number, content.size)));
         let metadata = table::encode(wanted, &layers, &layers_of_images, &parents, &contents)?;
         let entries = layers.iter().map(|layer| layer.entries.len()).sum();
+        let entries = count(entries, "entries")?;
+        drop(layers);
+        let bases = bases.into_iter().map(|base| (base.digest, base.tree)).collect();
         Ok(Self {
             id: id::of(wanted, held, &parents),
             layers_of_images,
             parents,
-            entries: count(entries, "entries")?,
-            contents,
+            entries,
+            contents: Arc::new(contents),
             space,
-            metadata,
+            metadata: Bytes::from_owner(metadata),
+            bases,
+            deltas,
         })
     }
+}
+
+fn below((parent, entries): parent::Choice<'_>) -> (Below, Vec<Entry<'_>>) {
+    (parent.map_or(Below::Nothing, Below::Held), entries)
 }
 
 /// A count or index in the width that the protocol has for it.

@@ -2,8 +2,9 @@
 //!
 //! Contents that any held image has are never sent, whatever the parent, and contents that none
 //! has are sent whatever the parent. So parents differ only in the entries that the layer needs
-//! and in the bytes that the device copies from one place of its disk to another. Both are put
-//! into one number, [`cost`]; of equal costs the fewer entries win, then the earlier image.
+//! and in the bytes that the device copies from one place of its disk to another, and in the depth of the
+//! overlay stack. All are put into one number, [`cost`]; of equal costs the fewer entries win, then the
+//! earlier image. Nothing else goes in: two accelerators must come to the same plan.
 //!
 //! A delta with each held image would take as long as there are many of them, so the images are
 //! first ranked by how many equal names they have, and only the best few are tried.
@@ -20,12 +21,19 @@ const TRIED: usize = 4;
 /// Bytes that an entry takes in the encoded metadata stream, about.
 const ENTRY_BYTES: u64 = 20;
 
+/// What a layer more below is worth, in bytes on the link: each lookup asks it, and a stack that gets
+/// too deep is laid into one on the device. It decides between parents that are nearly the same.
+const LAYER_BYTES: u64 = ENTRY_BYTES;
+
 /// Bytes that a device copies on its disk in the time in which a link carries one: 40 MB/s (an SD
 /// card or eMMC that reads and writes) by 160 kB/s.
 const COPIED_PER_SENT: u64 = 256;
 
-/// The best parent of a layer that shows `want`, as index into `held`, and the layer's entries.
-pub fn choose<'a>(want: &'a Tree, held: &'a [Held]) -> (Option<usize>, Vec<Entry<'a>>) {
+/// A parent, as index into the held images, and the entries of a layer on it.
+pub type Choice<'a> = (Option<usize>, Vec<Entry<'a>>);
+
+/// The best parent of a layer that shows `want`, and the layer's entries.
+pub fn choose<'a>(want: &'a Tree, held: &'a [Held]) -> Choice<'a> {
     let mut known: Vec<(usize, &Tree)> = held
         .iter()
         .enumerate()
@@ -38,16 +46,19 @@ pub fn choose<'a>(want: &'a Tree, held: &'a [Held]) -> (Option<usize>, Vec<Entry
     }
     let without = (None, delta(None, want));
     let with = known.into_iter().map(|(index, tree)| (Some(index), delta(Some(tree), want)));
+    let depth = |index: Option<usize>| index.map_or(0, |index| held[index].depth);
     std::iter::once(without)
         .chain(with)
-        .min_by_key(|(index, entries)| (cost(entries), entries.len(), index.unwrap_or(usize::MAX)))
+        .min_by_key(|(index, entries)| {
+            (cost(entries, depth(*index)), entries.len(), index.unwrap_or(usize::MAX))
+        })
         .unwrap_or_default()
 }
 
-/// What a layer costs, in bytes on the link. Contents count as if all were copied on the device:
+/// What a layer on a stack of this depth costs, in bytes on the link. Contents count as if all were copied on the device:
 /// those that must be sent are the same for each parent.
-fn cost(entries: &[Entry<'_>]) -> u64 {
-    let mut bytes = 0u64;
+fn cost(entries: &[Entry<'_>], depth: u16) -> u64 {
+    let mut bytes = u64::from(depth.saturating_sub(1)) * LAYER_BYTES;
     for entry in entries {
         let copied = entry.content().map_or(0, |content| content.size);
         bytes = bytes.saturating_add(ENTRY_BYTES + copied / COPIED_PER_SENT);

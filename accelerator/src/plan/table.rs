@@ -39,6 +39,9 @@ pub(crate) fn encode(
     for (layer, parent) in layers.iter().zip(parents) {
         let reference = &wanted[layer.image].reference;
         let entries = count(layer.entries.len(), "entries")?;
+        if let Some(tree) = layer.base {
+            writer.push(&Record::Base(record::Base { tree }))?;
+        }
         writer.push(&Record::Layer(record::Layer { parent: *parent, entries }))?;
         let mut before: &[u8] = b"";
         for entry in &layer.entries {

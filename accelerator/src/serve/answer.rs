@@ -4,21 +4,19 @@ use super::Service;
 use super::body::{Gone, Sink};
 use super::frames;
 use super::library::{Known, Library};
+use super::prepared::Prepared;
 use super::progress::report;
 use super::refusal::Refusal;
 use super::request;
 use super::shipment::Shipment;
 use crate::meter::Meter;
-use crate::packs::cut::Cutter;
-use crate::plan::space::Space;
-use crate::plan::{Held, Plan, Wanted};
+use crate::plan::{Held, Wanted};
 use axum::body::Bytes;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_PACK;
 use skiff_protocol::request::{DeployRequest, Part, Purpose, Want};
 use skiff_protocol::response::{self, Complete, FailureCode, Notice, Phase};
 use skiff_protocol::{Digest, Version};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -71,18 +69,10 @@ pub(crate) async fn answer<L: Library>(
 
     let started = Instant::now();
     let meter = Meter::default();
-    let inputs = inputs(&images);
-    let making = tokio::task::spawn_blocking(move || Plan::make(&images.wanted, &images.held));
-    let plan = report(sink, Phase::Plan, &meter, making)
-        .await?
-        .map_err(|error| Refusal::internal(&error))?
-        .map_err(|error| Refusal::plan(&error))?;
+    let preparing = service.preparations.get(service, images, version.has_bases());
+    let prepared = report(sink, Phase::Plan, &meter, preparing).await??;
     service.metrics.planned(started.elapsed());
-    service.library.keep_plan(plan.id, inputs).await?;
-
-    let needed = layers_needed(&plan, &request.part);
-    let reader = service.library.reader(images.images, needed).await?;
-    let shipment = shipment(service, &request, plan, reader, ratio)?;
+    let shipment = shipment(service, &request, &prepared, ratio).await?;
     let complete = Complete { plan: shipment.id, trees };
     let complete = frames::message(Kind::Complete, &complete)?;
     let measure = request.purpose == Purpose::Measure;
@@ -97,11 +87,16 @@ pub(crate) async fn answer<L: Library>(
             return Err(Refusal::new(FailureCode::OverBudget, text).into());
         }
     }
+    let before = sink.sent();
     sink.send(head).await?;
     if !measure {
         shipment.send(sink).await?;
     }
     sink.send(complete).await?;
+    if let (Some(delta), Part::Whole) = (&prepared.alone, &request.part) {
+        let bytes = if measure { wire_bytes } else { sink.sent() - before };
+        service.library.measured(delta, bytes).await?;
+    }
     Ok(())
 }
 
@@ -139,55 +134,44 @@ fn head<L: Library>(
 }
 
 /// The part of the plan that the request needs.
-fn shipment<'s, L: Library>(
+async fn shipment<'s, L: Library>(
     service: &'s Service<L>,
     request: &DeployRequest<'_>,
-    plan: Plan,
-    reader: L::Reader,
+    prepared: &Prepared<L>,
     ratio: u64,
 ) -> Result<Shipment<'s, L>, Ended> {
+    let plan = &prepared.plan;
     let too_many = |_| Refusal::new(FailureCode::BadRequest, "the request needs too many layers");
     let images = u16::try_from(plan.layers_of_images.len()).map_err(too_many)?;
     let layers = u16::try_from(plan.parents.len()).map_err(too_many)?;
-    let (metadata, space, have) = match &request.part {
-        Part::Whole => (Some(plan.metadata), plan.space, None),
+    let whole = || (Some(plan.metadata.clone()), Arc::clone(&prepared.cutter));
+    let ((metadata, cutter), have) = match &request.part {
+        Part::Whole => (whole(), None),
         Part::Resume { plan: asked, have } => {
             same_plan(*asked, plan.id)?;
-            (Some(plan.metadata), plan.space, Some(have.clone()))
+            (whole(), Some(have.clone()))
         }
         Part::Repair { plan: asked, contents } => {
             same_plan(*asked, plan.id)?;
-            let needed = plan.contents.iter().filter(|(number, _)| contents.contains(*number));
-            (None, Space::new(needed.map(|(number, c)| (number, c.content.size))), None)
+            ((None, Arc::new(prepared.repair(service, contents).await?)), None)
         }
         _ => {
             let text = "the request asks for an unknown part of a plan; update the accelerator";
             return Err(Refusal::new(FailureCode::BadRequest, text).into());
         }
     };
-    let contents = plan.contents.len();
-    let cutter = Cutter::new(Arc::new(plan.contents), space, reader, service.level);
     Ok(Shipment {
         service,
         id: plan.id,
         images,
         layers,
         entries: plan.entries,
-        contents,
+        contents: plan.contents.len(),
         metadata,
-        cutter: Arc::new(cutter),
+        cutter,
         have,
         ratio,
     })
-}
-
-/// The layers that packs are cut from, as pairs of a wanted image's index and a layer's.
-fn layers_needed(plan: &Plan, part: &Part) -> BTreeSet<(usize, u32)> {
-    let sent = plan.contents.iter().filter(|(number, needed)| match part {
-        Part::Repair { contents, .. } => contents.contains(*number),
-        _ => needed.held.is_none(),
-    });
-    sent.map(|(_, needed)| (needed.image, needed.content.layer)).collect()
 }
 
 fn same_plan(asked: Digest, now: Digest) -> Result<(), Refusal> {
@@ -202,10 +186,13 @@ fn same_plan(asked: Digest, now: Digest) -> Result<(), Refusal> {
 }
 
 /// The images of a request.
-struct Images<I> {
-    wanted: Vec<Wanted>,
-    held: Vec<Held>,
-    images: Vec<I>,
+pub(crate) struct Images<I> {
+    /// Those that are wanted.
+    pub(crate) wanted: Vec<Wanted>,
+    /// Those that the device holds.
+    pub(crate) held: Vec<Held>,
+    /// The wanted ones as the library has them.
+    pub(crate) images: Vec<I>,
     ratio: u64,
 }
 
@@ -215,19 +202,31 @@ async fn find<L: Library>(
     meter: &Meter,
 ) -> Result<Images<L::Image>, Refusal> {
     let (library, platform) = (&service.library, &request.platform);
-    let Want::Images(references) = &request.want else {
-        return Err(Refusal::new(FailureCode::NotFound, "the request names no images"));
+    let references = match &request.want {
+        Want::Images(references) => references.iter().map(|&name| name.to_owned()).collect(),
+        Want::Application(name) => library.application(name).await?.ok_or_else(|| {
+            let text = format!(
+                "the accelerator knows no application {name:?}; tell it by \
+                 `skiff-accelerator app set`"
+            );
+            Refusal::new(FailureCode::NotFound, text)
+        })?,
+        _ => return Err(Refusal::new(FailureCode::NotFound, "the request names no images")),
     };
     let mut found = Images { wanted: Vec::new(), held: Vec::new(), images: Vec::new(), ratio: 0 };
     for reference in references {
         let Known { target, manifest, tree, tree_digest, blobs, ratio, image } =
-            library.image(reference, platform, meter).await?;
-        let reference = (*reference).to_owned();
+            library.image(&reference, platform, meter).await?;
         found.wanted.push(Wanted { reference, target, manifest, tree, tree_digest, blobs });
         found.images.push(image);
         found.ratio = found.ratio.max(ratio);
     }
     for held in &request.held {
+        if held.reference.is_empty() {
+            let tree = library.base(held.manifest).await?.map(|tree| (tree, held.manifest));
+            found.held.push(Held { manifest: held.manifest, depth: held.depth, tree });
+            continue;
+        }
         let tree = match library.held(held.reference, held.manifest, platform, meter).await {
             Ok(known) => Some((known.tree, known.tree_digest)),
             Err(refusal) if is_passing(refusal.code) => return Err(refusal),
@@ -247,14 +246,20 @@ fn is_passing(code: FailureCode) -> bool {
     matches!(code, FailureCode::RegistryUnavailable | FailureCode::Internal)
 }
 
-/// A plan's inputs, one a line, for the database.
-fn inputs<I>(images: &Images<I>) -> Vec<u8> {
-    let wanted = images.wanted.iter().map(|want| {
-        format!("want {} {} {} {}\n", want.reference, want.target, want.manifest, want.tree_digest)
-    });
-    let held = images.held.iter().map(|held| {
-        let tree = held.tree.as_ref().map(|(_, digest)| digest.to_string());
-        format!("held {} {} {}\n", held.manifest, held.depth, tree.as_deref().unwrap_or("unknown"))
-    });
-    wanted.chain(held).collect::<String>().into_bytes()
+impl<I> Images<I> {
+    /// A plan's inputs, one a line.
+    pub(crate) fn inputs(&self) -> Vec<u8> {
+        let wanted = self.wanted.iter().map(|want| {
+            format!(
+                "want {} {} {} {}\n",
+                want.reference, want.target, want.manifest, want.tree_digest
+            )
+        });
+        let held = self.held.iter().map(|held| {
+            let tree = held.tree.as_ref().map(|(_, digest)| digest.to_string());
+            let tree = tree.as_deref().unwrap_or("unknown");
+            format!("held {} {} {tree}\n", held.manifest, held.depth)
+        });
+        wanted.chain(held).collect::<String>().into_bytes()
+    }
 }

@@ -2,10 +2,11 @@
 //! contents, a cache of packs, and a place for plans.
 
 use super::refusal::Refusal;
+use crate::graph::Graph;
 use crate::meter::Meter;
 use crate::packs::cut::{PackError, ReadContent};
 use crate::packs::framed::Pack;
-use crate::plan::Blob;
+use crate::plan::{Blob, Delta};
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::request::Platform;
@@ -32,6 +33,21 @@ pub struct Known<I> {
     pub image: I,
 }
 
+/// What is kept of a plan.
+#[derive(Debug)]
+pub struct Planned {
+    /// Its ID.
+    pub id: Digest,
+    /// Its inputs, one a line.
+    pub inputs: Vec<u8>,
+    /// The trees of its base layers.
+    pub bases: Vec<(Digest, Tree)>,
+    /// Its layers, as arrows of the graph.
+    pub deltas: Vec<Delta>,
+    /// The wanted images' references, and the digests of their trees.
+    pub names: Vec<(String, Digest)>,
+}
+
 /// What the service is made on.
 pub trait Library: Send + Sync + 'static {
     /// An image as the library has it.
@@ -56,6 +72,18 @@ pub trait Library: Send + Sync + 'static {
         meter: &Meter,
     ) -> impl Future<Output = Result<Known<Self::Image>, Refusal>> + Send;
 
+    /// The tree of a base layer that was planned before.
+    fn base(
+        &self,
+        digest: Digest,
+    ) -> impl Future<Output = Result<Option<Arc<Tree>>, Refusal>> + Send;
+
+    /// The images of an application, by reference.
+    fn application(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Vec<String>>, Refusal>> + Send;
+
     /// A reader of the contents of these images, which it calls by their index, as far as they lie
     /// in the layers that are needed: pairs of an image's index and a layer's.
     fn reader(
@@ -74,10 +102,16 @@ pub trait Library: Send + Sync + 'static {
     /// Encoded bytes of the pack with this key, if it is cached.
     fn pack_len(&self, key: Digest) -> Option<u64>;
 
-    /// Keeps a plan's inputs under its ID.
-    fn keep_plan(
+    /// Keeps what was planned, before anything of it is sent.
+    fn keep_plan(&self, plan: Planned) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Remembers how many bytes a delta took on the wire.
+    fn measured(
         &self,
-        id: Digest,
-        inputs: Vec<u8>,
+        delta: &Delta,
+        bytes: u64,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// The graph of states and deltas.
+    fn graph(&self) -> impl Future<Output = Result<Graph, Refusal>> + Send;
 }

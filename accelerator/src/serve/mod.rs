@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/deploy` | a deployment: a request message in, a stream of frames out |
 //! | `GET /healthz` | `ok` as long as the service runs |
+//! | `GET /v1/graph` | the graph of states and deltas as JSON; with `?format=dot` for Graphviz |
 //! | `GET /metrics` | counters in Prometheus' text format, see [`metrics`] |
 //!
 //! Whatever the protocol can say, it says in frames, with status 200, so that an agent has one way
@@ -21,15 +22,17 @@ pub mod body;
 pub mod frames;
 pub mod library;
 pub mod metrics;
+mod prepared;
 pub mod progress;
 pub mod refusal;
 mod request;
 mod shipment;
 
+use crate::packs::ahead::Supply;
 use answer::{Ended, answer};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -37,6 +40,7 @@ use axum::serve::ListenerExt as _;
 use body::Sink;
 use library::Library;
 use metrics::{Ending, Metrics};
+use prepared::Preparations;
 use skiff_protocol::limits::MAX_REQUEST;
 use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE};
 use std::sync::Arc;
@@ -49,14 +53,18 @@ pub const PACK_LEVEL: i32 = 6;
 /// Packs that are read or wait for an encoder at once, for each processor: each has a MiB in memory.
 const FILLING: usize = 8;
 
+/// Packs that answers may be ahead, beside one each, for each processor.
+const AHEAD: usize = 8;
+
 /// The service and what it shares between answers.
 #[derive(Debug)]
-pub struct Service<L> {
+pub struct Service<L: Library> {
     library: Arc<L>,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     filling: Arc<Semaphore>,
-    ahead: usize,
+    ahead: Supply,
+    preparations: Preparations<L>,
     level: i32,
 }
 
@@ -69,7 +77,8 @@ impl<L: Library> Service<L> {
             metrics: Arc::default(),
             permits: Arc::new(Semaphore::new(processors)),
             filling: Arc::new(Semaphore::new(FILLING * processors)),
-            ahead: processors + 1,
+            ahead: Supply::new(processors + 1, AHEAD * processors),
+            preparations: Preparations::default(),
             level,
         }
     }
@@ -84,6 +93,7 @@ impl<L: Library> Service<L> {
             .route(DEPLOY_PATH, post(deploy::<L>))
             .route("/healthz", get(async || "ok\n"))
             .route("/metrics", get(render::<L>))
+            .route("/v1/graph", get(graph::<L>))
             .layer(DefaultBodyLimit::max(MAX_REQUEST))
             .with_state(Arc::new(self));
         let listener = listener.tap_io(|stream| {
@@ -96,6 +106,21 @@ impl<L: Library> Service<L> {
 
 async fn render<L: Library>(State(service): State<Arc<Service<L>>>) -> String {
     service.metrics.render()
+}
+
+async fn graph<L: Library>(
+    State(service): State<Arc<Service<L>>>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let graph = match service.library.graph().await {
+        Ok(graph) => graph,
+        Err(refusal) => return (StatusCode::SERVICE_UNAVAILABLE, refusal.message).into_response(),
+    };
+    let (kind, text) = match query.as_deref() {
+        Some("format=dot") => ("text/vnd.graphviz", graph.dot()),
+        _ => ("application/json", graph.json()),
+    };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 async fn deploy<L: Library>(

@@ -38,12 +38,10 @@ pub(crate) fn parse(body: &[u8]) -> Result<(DeployRequest<'_>, Version), Refusal
                 return Err(bad("an image reference in the request is longer than 512 bytes"));
             }
         }
-        Want::Application(name) => {
-            return Err(Refusal::new(
-                FailureCode::NotFound,
-                format!("the accelerator knows no application {name:?}; ask for its images"),
-            ));
+        Want::Application(_) if references.clone().any(|r| r.len() > MAX_REFERENCE) => {
+            return Err(bad("an image reference in the request is longer than 512 bytes"));
         }
+        Want::Application(_) => {}
         _ => return Err(bad("the request asks for something unknown; update the accelerator")),
     }
     if request.held.iter().any(|held| held.depth == 0) {

@@ -10,18 +10,18 @@ use super::body::Sink;
 use super::frames;
 use super::library::Library;
 use super::refusal::Refusal;
-use crate::mapped::Mapped;
 use crate::packs::ahead::Ahead;
 use crate::packs::cut::{Cutter, PackError};
 use crate::packs::framed::{Pack, sliced_len};
+use axum::body::Bytes;
 use skiff_protocol::frame::{HEADER_LEN, Kind};
 use skiff_protocol::limits::MAX_PAYLOAD;
 use skiff_protocol::{Digest, Ranges};
 use std::sync::Arc;
 use tokio::sync::AcquireError;
 
-/// Metadata bytes given to the connection at once.
-const STEP: usize = 8 * MAX_PAYLOAD;
+/// Bytes given to the connection at once.
+const STEP: usize = 4 * MAX_PAYLOAD;
 
 /// The part of a plan that is sent.
 pub(crate) struct Shipment<'s, L: Library> {
@@ -31,7 +31,7 @@ pub(crate) struct Shipment<'s, L: Library> {
     pub(crate) layers: u16,
     pub(crate) entries: u32,
     pub(crate) contents: u32,
-    pub(crate) metadata: Option<Mapped>,
+    pub(crate) metadata: Option<Bytes>,
     pub(crate) cutter: Arc<Cutter<L::Reader>>,
     pub(crate) have: Option<Ranges>,
     pub(crate) ratio: u64,
@@ -80,7 +80,11 @@ impl<L: Library> Shipment<'_, L> {
             let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
             sink.send(frames::pack_head(number, self.cutter.len(number), encoded.encoded_len())?)
                 .await?;
-            sink.send(encoded.frames()).await?;
+            let mut frames = encoded.frames();
+            // In slices: what waits for the device then keeps one pack in memory, not three.
+            while !frames.is_empty() {
+                sink.send(frames.split_to(frames.len().min(STEP))).await?;
+            }
         }
         Ok(())
     }
@@ -95,7 +99,7 @@ impl<L: Library> Shipment<'_, L> {
         let (library, permits) = (self.service.library.clone(), self.service.permits.clone());
         let filling = self.service.filling.clone();
         let cutter = self.cutter.clone();
-        Ahead::new(numbers, self.service.ahead, move |number| {
+        Ahead::new(numbers, self.service.ahead.clone(), move |number| {
             let (library, permits) = (library.clone(), permits.clone());
             let (cutter, filling) = (cutter.clone(), filling.clone());
             tokio::spawn(async move {

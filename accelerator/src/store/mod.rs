@@ -4,11 +4,14 @@
 //! Only metadata are kept, never contents: what each layer holds, each image's merged tree, and the
 //! inputs of plans. All of it can be made anew from the registry, but plans that devices resume.
 //!
-//! The two databases have the same tables and take the same SQL: [`either!`] has each query compiled for
+//! The two databases have the same tables and take the same SQL: `either!` has each query compiled for
 //! both.
 
 mod claim;
 mod error;
+#[macro_use]
+mod either;
+mod graph;
 mod open;
 mod url;
 
@@ -35,17 +38,6 @@ pub struct Store {
 enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
-}
-
-/// Runs a query on whichever database it is; `$pool` names its pool in the query.
-macro_rules! either {
-    ($store:ident, |$pool:ident| $query:expr) => {
-        match &$store.pool {
-            Pool::Sqlite($pool) => $query,
-            Pool::Postgres($pool) => $query,
-        }
-        .map_err(StoreError::query)
-    };
 }
 
 /// What is known of a layer.

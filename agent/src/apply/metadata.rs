@@ -1,4 +1,5 @@
-//! Owner, extended attributes, mode, times: set in the order that loses none of them.
+//! Owner, extended attributes, mode, times: set, from an entry or another file, in the order that loses
+//! none of them.
 //!
 //! `chown` clears setuid, setgid and `security.capability`; writing clears the capability, too
 //! (Linux, `security/commoncap.c`); setting a POSIX ACL changes the mode. So: data, owner,
@@ -8,7 +9,7 @@ use super::ApplyError;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat,
-    fchmod, fchown, fsetxattr, futimens, lsetxattr, utimensat,
+    fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, lsetxattr, utimensat,
 };
 use rustix::io::Errno;
 use skiff_protocol::record::Metadata;
@@ -47,6 +48,65 @@ pub fn set_at(
     }
     utimensat(parent, name, &times(path, meta)?, nofollow)
         .map_err(|e| ApplyError::path("set the times of", path, e))
+}
+
+/// Room for the attributes of a file that is copied.
+#[derive(Debug)]
+pub struct Attributes {
+    names: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// Linux's bound for the names of a file's attributes, and for one value.
+const XATTR_MAX: usize = 64 * 1024;
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self { names: vec![0; XATTR_MAX], value: vec![0; XATTR_MAX] }
+    }
+}
+
+/// Gives a file or directory all metadata of another, except for what overlayfs keeps in
+/// attributes of a layer. Of a directory all entries must be there.
+pub fn copy(
+    from: impl AsFd,
+    to: impl AsFd,
+    path: &[u8],
+    room: &mut Attributes,
+) -> Result<(), ApplyError> {
+    let (from, to) = (from.as_fd(), to.as_fd());
+    let stat = fstat(from).map_err(|e| ApplyError::held(path, e))?;
+    copy_owner(from, to, path)?;
+    let Attributes { names, value } = room;
+    let len = match flistxattr(from, &mut names[..]) {
+        Err(Errno::NOTSUP) => 0,
+        len => len.map_err(|e| ApplyError::held(path, e))?,
+    };
+    for name in names[..len].split(|&byte| byte == 0) {
+        if name.is_empty() || name.starts_with(b"trusted.overlay.") {
+            continue;
+        }
+        let len = fgetxattr(from, name, &mut value[..]).map_err(|e| ApplyError::held(path, e))?;
+        match fsetxattr(to, name, &value[..len], XattrFlags::empty()) {
+            Ok(()) | Err(Errno::NOTSUP) => {}
+            Err(e) => return Err(ApplyError::path("set an extended attribute of", path, e)),
+        }
+    }
+    fchmod(to, Mode::from_raw_mode(stat.st_mode))
+        .map_err(|e| ApplyError::path("set the mode of", path, e))?;
+    let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
+    let times = Timestamps {
+        last_access: time(stat.st_atime, i64::try_from(stat.st_atime_nsec).unwrap_or(0)),
+        last_modification: time(stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+    };
+    futimens(to, &times).map_err(|e| ApplyError::path("set the times of", path, e))
+}
+
+/// Gives a file or directory the owner and group of another.
+pub fn copy_owner(from: impl AsFd, to: impl AsFd, path: &[u8]) -> Result<(), ApplyError> {
+    let stat = fstat(from).map_err(|e| ApplyError::held(path, e))?;
+    fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))
+        .map_err(|e| ApplyError::path("set the owner of", path, e))
 }
 
 /// Sets a directory's times.

@@ -5,6 +5,7 @@
 //! content ──▶ content   writes a file as its bytes arrive, checks SHA-256, copies to its twins
 //!             local     the same from a file of a held image
 //! end     ──▶ finish    hard links, then the times of directories
+//!             reroot    a stack that is too deep becomes one layer
 //!             hash      a file's digest, read back
 //!             beneath   no path from the network leads out of the layer's directory
 //!             writeback keeps small what is not on the disk yet
@@ -21,6 +22,7 @@ mod finish;
 mod hash;
 mod local;
 mod metadata;
+mod reroot;
 mod writeback;
 
 pub use beneath::{Beneath, open_directory};
@@ -28,6 +30,7 @@ pub use content::{ContentWriter, Tables};
 pub use entry::make_entry;
 pub use finish::finish;
 pub use local::copy_held;
+pub use reroot::reroot;
 pub use writeback::Writeback;
 
 use crate::spool::SpoolError;
@@ -47,6 +50,22 @@ pub enum ApplyError {
         path: String,
         /// Why.
         source: Errno,
+    },
+    /// A file or directory of an image that is here can't be used.
+    #[error("cannot use '{path}' of an image on this device")]
+    Held {
+        /// The path in the image.
+        path: String,
+        /// Why.
+        source: Errno,
+    },
+    /// A file or directory of an image that is here can't get a second place.
+    #[error("'{path}' of an image on this device can't be linked: {reason}")]
+    Unlinkable {
+        /// The path in the image.
+        path: String,
+        /// Why.
+        reason: &'static str,
     },
     /// What was written can't reach the disk.
     #[error("cannot write the new snapshot's files to the disk")]
@@ -80,6 +99,18 @@ pub enum ApplyError {
 impl ApplyError {
     fn path(verb: &'static str, path: &[u8], source: Errno) -> Self {
         Self::Path { verb, path: printable(path), source }
+    }
+
+    /// A file under a lease is cold.
+    fn held(path: &[u8], source: Errno) -> Self {
+        match source {
+            Errno::AGAIN => Self::unlinkable(path, "it is not hydrated yet"),
+            _ => Self::Held { path: printable(path), source },
+        }
+    }
+
+    fn unlinkable(path: &[u8], reason: &'static str) -> Self {
+        Self::Unlinkable { path: printable(path), reason }
     }
 
     fn refused(path: &[u8], reason: &'static str) -> Self {

@@ -32,8 +32,16 @@ impl Client {
         snapshotter: &str,
         name: &str,
     ) -> Result<(), GrpcError> {
-        let kind = format!("snapshots/{snapshotter}");
-        let resource = Some(Resource { id: name.to_owned(), kind });
+        self.lease_resource(lease, name, format!("snapshots/{snapshotter}")).await
+    }
+
+    /// Lets a lease keep a blob, and what its labels refer to.
+    pub async fn lease_content(&self, lease: &str, digest: &str) -> Result<(), GrpcError> {
+        self.lease_resource(lease, digest, "content".to_owned()).await
+    }
+
+    async fn lease_resource(&self, lease: &str, id: &str, kind: String) -> Result<(), GrpcError> {
+        let resource = Some(Resource { id: id.to_owned(), kind });
         let ask = AddResourceRequest { lease: lease.to_owned(), resource };
         let call = "/containerd.services.leases.v1.Leases/AddResource";
         self.unary(call, &ask).await.map(|Empty {}| ())

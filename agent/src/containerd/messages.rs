@@ -238,7 +238,7 @@ pub struct ListLeasesResponse {
 pub struct Resource {
     #[prost(string, tag = "1")]
     pub id: String,
-    /// `snapshots/` and the snapshotter's name.
+    /// `content`, or `snapshots/` and the snapshotter's name.
     #[prost(string, tag = "2")]
     pub kind: String,
 }

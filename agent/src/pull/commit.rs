@@ -1,4 +1,5 @@
-//! Makes what was received visible: finish, sync, commit, blobs, image records, in this order.
+//! Makes what was received last: finish, sync, commit (bases before what lies on them), blobs. The image
+//! records are the last step, which makes it visible.
 //!
 //! Data reach the disk before containerd learns of them (`syncfs`), snapshots are committed before
 //! blobs name them, blobs are there before an image record points to them. A power cut in between
@@ -7,70 +8,64 @@
 use super::PullError;
 use super::deployment::Deployment;
 use super::images::{StoredBlob, StoredImage};
-use crate::apply::finish;
+use crate::apply::{ApplyError, finish};
 use crate::report::Report;
 use crate::sync;
-use crate::target::{BlobLabels, ImageRecord, Target};
-use std::path::PathBuf;
+use crate::target::{BlobLabels, ImageRecord, SnapshotName, Target};
 
-/// Commits a deployment whose contents are all in place.
+/// Commits a deployment whose contents are all in place; gives the image records for it.
 pub async fn commit(
     deployment: &mut Deployment,
     target: &mut Target,
     report: &mut Report,
-) -> Result<(), PullError> {
+) -> Result<Vec<ImageRecord>, PullError> {
     report.committing();
-    let (entries, layers, keys) = deployment.parts();
+    let (entries, layers) = deployment.parts();
     finish(entries, layers)?;
-    for (layer, key) in layers.iter().zip(keys) {
-        sync::file_system(layer.root())
-            .map_err(|source| PullError::Directory { path: PathBuf::from(key), source })?;
+    for layer in layers.iter() {
+        sync::file_system(layer.root()).map_err(ApplyError::Writeback)?;
+    }
+    for (number, name) in deployment.names()?.into_iter().enumerate() {
+        deployment.snapshots.commit(number, name, deployment.scratch(), target).await?;
     }
     for image in &deployment.images.list {
         let Some(chain_id) = image.chain_id else {
             return Err(PullError::Unexpected("an image that was not checked"));
         };
-        match image.layer.map(|layer| deployment.keys().get(usize::from(layer))) {
-            Some(Some(key)) => target.commit(key, chain_id).await?,
-            Some(None) => {
-                return Err(PullError::Unexpected("an image with a layer that is not there"));
-            }
-            None if target.snapshot_exists(chain_id).await? => {}
-            None => {
-                let image = image.reference.clone();
-                let reason = "its snapshot has vanished meanwhile; run the pull again";
-                return Err(PullError::Mismatch { image, reason });
-            }
+        if image.layer.is_none() && !target.snapshot_exists(SnapshotName::Chain(chain_id)).await? {
+            let image = image.reference.clone();
+            let reason = "its snapshot has vanished meanwhile; run the pull again";
+            return Err(PullError::Mismatch { image, reason });
         }
     }
+    let mut records = Vec::new();
     for image in &deployment.images.list {
-        put_image(image, target).await?;
+        records.push(put_blobs(image, target).await?);
     }
-    Ok(())
+    Ok(records)
 }
 
-/// Blobs from below, so that each refers only to what is there; then the record.
-async fn put_image(image: &StoredImage, target: &mut Target) -> Result<(), PullError> {
+/// Blobs from below, so that each refers only to what is there; gives the record for them.
+async fn put_blobs(image: &StoredImage, target: &mut Target) -> Result<ImageRecord, PullError> {
     let (Some(manifest), Some(config), Some(chain_id)) =
         (&image.manifest, &image.config, image.chain_id)
     else {
         return Err(PullError::Unexpected("an image that was not checked"));
     };
-    put(target, config, BlobLabels::Config { chain_id }).await?;
+    put(target, config, BlobLabels::Config { chain_id: chain_id.0 }).await?;
     put(target, manifest, BlobLabels::Manifest { config: config.digest.0 }).await?;
     if let Some(index) = &image.index {
         put(target, index, BlobLabels::Index { manifest: manifest.digest.0 }).await?;
     }
     let top = image.index.as_ref().unwrap_or(manifest);
-    let record = ImageRecord {
-        name: &image.reference,
-        digest: top.digest.0,
+    Ok(ImageRecord {
+        name: image.reference.clone(),
+        target: top.digest,
         size: top.size,
-        media_type: &top.media_type,
-        manifest: manifest.digest.0,
+        media_type: top.media_type.clone(),
+        manifest: manifest.digest,
         chain_id,
-    };
-    Ok(target.put_image(&record).await?)
+    })
 }
 
 async fn put(target: &mut Target, blob: &StoredBlob, labels: BlobLabels) -> Result<(), PullError> {

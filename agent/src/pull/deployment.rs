@@ -1,32 +1,35 @@
 //! Takes the metadata stream: images, contents, layers, entries.
 
 use super::images::Images;
-use super::{Answer, PullError};
-use crate::apply::{Beneath, Tables, Writeback, make_entry, open_directory};
+use super::layers::NewLayers;
+use super::{Answer, PullError, Wanted};
+use crate::apply::{Beneath, Tables, Writeback, make_entry};
 use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
 use crate::state::Scratch;
-use crate::target::{HeldImage, Target};
+use crate::target::{HeldImage, SnapshotName, Target};
 use skiff_protocol::frame::Kind as FrameKind;
-use skiff_protocol::limits::{MAX_HELD, MAX_PATH, MAX_WANTED};
+use skiff_protocol::limits::{MAX_HELD, MAX_PATH};
 use skiff_protocol::path::PathBuffer;
-use skiff_protocol::record::{self, Content, Entry, Kind, Layer, Parent, Record, Source, Splitter};
+use skiff_protocol::record::{self, Content, Entry, Kind, Layer, Record, Source, Splitter};
 use skiff_protocol::response::Plan;
+use std::path::{Path, PathBuf};
 
 /// What a pull has received so far: on disk, but for a few words per image and layer.
 #[derive(Debug)]
 pub struct Deployment {
-    asked: Vec<String>,
+    wanted: Wanted,
     pull_id: String,
+    scratch: PathBuf,
     /// The images and their blobs.
     pub images: Images,
     /// The plan's contents.
     pub contents: Contents,
     entries: Entries,
     layers: Vec<Beneath>,
+    /// Their snapshots.
+    pub snapshots: NewLayers,
     writeback: Writeback,
-    /// Keys of the prepared snapshots.
-    keys: Vec<String>,
     /// Which held images contents are copied from.
     pub sources_used: [bool; MAX_HELD],
     path: PathBuffer,
@@ -46,16 +49,17 @@ enum Stage {
 
 impl Deployment {
     /// Nothing received yet.
-    pub fn new(scratch: &Scratch, asked: &[String]) -> Result<Self, PullError> {
+    pub fn new(scratch: &Scratch, wanted: &Wanted) -> Result<Self, PullError> {
         Ok(Self {
-            asked: asked.to_vec(),
+            wanted: wanted.clone(),
             pull_id: scratch.id().to_owned(),
+            scratch: scratch.path().to_owned(),
             images: Images::new(scratch.path()),
             contents: Contents::create(scratch.path())?,
             entries: Entries::create(scratch.path())?,
             layers: Vec::new(),
             writeback: Writeback::default(),
-            keys: Vec::new(),
+            snapshots: NewLayers::default(),
             sources_used: [false; MAX_HELD],
             path: PathBuffer::new(),
             entry_count: 0,
@@ -74,14 +78,20 @@ impl Deployment {
         }
     }
 
-    /// Entries, directories and snapshot keys of the layers, to finish them.
-    pub fn parts(&mut self) -> (&mut Entries, &mut [Beneath], &[String]) {
-        (&mut self.entries, &mut self.layers, &self.keys)
+    /// Entries and directories of the layers, to finish them.
+    pub fn parts(&mut self) -> (&mut Entries, &mut [Beneath]) {
+        (&mut self.entries, &mut self.layers)
     }
 
-    /// Keys of the prepared snapshots, by layer.
-    pub fn keys(&self) -> &[String] {
-        &self.keys
+    /// The pull's scratch directory.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// The names that the layers are to get.
+    pub fn names(&self) -> Result<Vec<SnapshotName>, PullError> {
+        let images = self.images.list.iter();
+        self.snapshots.names(images.filter_map(|image| Some((image.layer?, image.chain_id?))))
     }
 
     /// Reads Metadata frames up to the last record.
@@ -124,7 +134,7 @@ impl Deployment {
         match record {
             Record::Image(image) => {
                 self.enter(Stage::Images)?;
-                self.images.begin(&image, &self.asked)
+                self.images.begin(&image, &self.wanted)
             }
             Record::Blob(blob) => {
                 self.enter(Stage::Images)?;
@@ -137,6 +147,13 @@ impl Deployment {
             Record::Content(content) => {
                 self.enter(Stage::Contents)?;
                 self.take_content(&content, held)
+            }
+            Record::Base(base) => {
+                self.enter(Stage::Layers)?;
+                if self.entries_left > 0 {
+                    return Err(PullError::Unexpected("a base too early"));
+                }
+                self.snapshots.announce_base(base.tree)
             }
             Record::Layer(layer) => {
                 self.enter(Stage::Layers)?;
@@ -157,10 +174,10 @@ impl Deployment {
             return Err(PullError::Unexpected("records in a wrong order"));
         }
         if self.stage == Stage::Images && stage > Stage::Images {
-            self.images.check(&self.asked)?;
+            self.images.check(&self.wanted)?;
         }
-        if stage == Stage::End && self.entries_left > 0 {
-            return Err(PullError::Unexpected("fewer entries than announced"));
+        if stage == Stage::End && (self.entries_left > 0 || self.snapshots.awaits_layer()) {
+            return Err(PullError::Unexpected("fewer entries or layers than announced"));
         }
         self.stage = stage;
         Ok(())
@@ -195,25 +212,11 @@ impl Deployment {
         target: &mut Target,
         held: &[HeldImage],
     ) -> Result<(), PullError> {
-        if self.entries_left > 0 || self.layers.len() >= MAX_WANTED {
-            return Err(PullError::Unexpected("a layer too many or too early"));
+        if self.entries_left > 0 {
+            return Err(PullError::Unexpected("a layer too early"));
         }
-        let parent = match layer.parent {
-            Parent::None => None,
-            Parent::Held(image) => {
-                let image = held
-                    .get(usize::from(image))
-                    .ok_or(PullError::Unexpected("a parent that is not held"))?;
-                Some(image.chain_id)
-            }
-            _ => return Err(PullError::Unexpected("a parent of an unknown kind")),
-        };
-        let key = format!("skiff-{}-{}", self.pull_id, self.layers.len());
-        self.keys.push(key.clone());
-        let directory = target.prepare(&key, parent).await?;
-        let fd = open_directory(&directory)
-            .map_err(|source| PullError::Directory { path: directory, source })?;
-        self.layers.push(Beneath::new(fd));
+        let directory = self.snapshots.begin(layer.parent, &self.pull_id, target, held).await?;
+        self.layers.push(directory);
         self.path.clear();
         self.entries_left = layer.entries;
         Ok(())
@@ -260,12 +263,12 @@ impl Deployment {
 
     /// Compares what came with what the plan announced.
     pub fn agrees_with(&self, plan: &Plan) -> Result<(), PullError> {
-        let layers = self.images.list.iter().filter(|image| image.layer.is_some()).count();
+        // Each layer is one image's or a base.
+        self.names()?;
         let agrees = self.contents.count() == plan.contents
             && self.contents.space() == plan.content_bytes
             && self.entry_count == plan.entries
-            && self.layers.len() == usize::from(plan.layers)
-            && layers == self.layers.len()
+            && self.snapshots.len() == usize::from(plan.layers)
             && self.images.list.len() == usize::from(plan.images);
         if agrees {
             Ok(())
@@ -277,8 +280,6 @@ impl Deployment {
     /// Gives up: removes the prepared snapshots as far as that is possible.
     pub async fn abandon(&mut self, target: &mut Target) {
         self.layers.clear();
-        for key in self.keys.drain(..) {
-            target.abort(&key).await;
-        }
+        self.snapshots.abandon(target).await;
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that can stop a pull.
 
+use crate::applications::ApplicationError;
 use crate::apply::ApplyError;
 use crate::http::HttpError;
 use crate::inflate::Corrupt;
@@ -96,6 +97,9 @@ pub enum PullError {
     /// The state directory failed, or another pull has it.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The images are all there, but can't become the application's.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
     /// containerd or the root directory failed.
     #[error(transparent)]
     Target(#[from] TargetError),

@@ -1,6 +1,6 @@
 //! The images of a deployment: their blobs as they arrive, and whether all hangs together.
 
-use super::PullError;
+use super::{PullError, Wanted};
 use crate::containerd::metadata;
 use crate::report::ImageSummary;
 use crate::spool::SpoolError;
@@ -28,7 +28,7 @@ pub struct StoredBlob {
 /// One image.
 #[derive(Debug)]
 pub struct StoredImage {
-    /// The reference as it was asked for.
+    /// The reference, as it was asked for if it was.
     pub reference: String,
     /// What the image record will point to.
     pub target: Digest,
@@ -41,14 +41,14 @@ pub struct StoredImage {
     /// The config.
     pub config: Option<StoredBlob>,
     /// The name of its snapshot, once config and manifest are checked.
-    pub chain_id: Option<[u8; 32]>,
+    pub chain_id: Option<Digest>,
 }
 
 /// All images, and the blob that is arriving.
 #[derive(Debug)]
 pub struct Images {
     directory: PathBuf,
-    /// In the order of the request.
+    /// In the order of the stream, which is that of the request.
     pub list: Vec<StoredImage>,
     arriving: Option<Arriving>,
     blobs: u32,
@@ -69,12 +69,10 @@ impl Images {
         Self { directory: directory.to_owned(), list: Vec::new(), arriving: None, blobs: 0 }
     }
 
-    /// The next image, which must be the one that was asked for.
-    pub fn begin(&mut self, image: &Image<'_>, asked: &[String]) -> Result<(), PullError> {
+    /// The next image, which must be one that was asked for.
+    pub fn begin(&mut self, image: &Image<'_>, wanted: &Wanted) -> Result<(), PullError> {
         self.end_of_blob()?;
-        if asked.get(self.list.len()).map(String::as_str) != Some(image.reference) {
-            return Err(PullError::Unexpected("an image that was not asked for"));
-        }
+        wanted.check_next(image.reference, self.list.iter().map(|image| &*image.reference))?;
         self.list.push(StoredImage {
             reference: image.reference.to_owned(),
             target: image.target,
@@ -146,11 +144,9 @@ impl Images {
 
     /// All blobs are there: checks index against reference, manifest against index, config against
     /// manifest, and folds the config's diff IDs into the snapshot's name.
-    pub fn check(&mut self, asked: &[String]) -> Result<(), PullError> {
+    pub fn check(&mut self, wanted: &Wanted) -> Result<(), PullError> {
         self.end_of_blob()?;
-        if self.list.len() != asked.len() {
-            return Err(PullError::Unexpected("fewer images than were asked for"));
-        }
+        wanted.check_count(self.list.len())?;
         for image in &mut self.list {
             image.chain_id = Some(check_image(image)?);
         }
@@ -168,7 +164,7 @@ impl Images {
     }
 }
 
-fn check_image(image: &StoredImage) -> Result<[u8; 32], PullError> {
+fn check_image(image: &StoredImage) -> Result<Digest, PullError> {
     let name = || image.reference.clone();
     let mismatch = |reason| PullError::Mismatch { image: name(), reason };
     let (Some(manifest), Some(config)) = (&image.manifest, &image.config) else {
@@ -201,7 +197,7 @@ fn check_image(image: &StoredImage) -> Result<[u8; 32], PullError> {
     if chain.layers != summary.layers {
         return Err(mismatch("its manifest and its config have different numbers of layers"));
     }
-    Ok(chain.chain_id.0)
+    Ok(chain.chain_id)
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, PullError> {

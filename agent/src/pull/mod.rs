@@ -1,14 +1,16 @@
-//! `skiff pull`: one request, one stream, one or more images.
+//! `skiff pull` and `skiff deploy`: one request, one stream, one or more images.
 //!
 //! ```text
-//! request     what is wanted and what is held                     request
+//! request     what is wanted and what is held                     request, wanted
 //!   ▼
 //! frames ─▶ records ─▶ blobs, contents, entries on disk           deployment
 //!        └▶ packs   ─▶ files in the new snapshots                 packs
 //!   ▼
 //! local copies; one more request for those whose source was damaged
 //!   ▼
-//! checks, sync, commit of snapshots, blobs, image records         commit
+//! checks, sync, commit of snapshots, blobs                        commit, layers
+//!   ▼
+//! image records: one by one, or an application's together         (`applications`)
 //! ```
 //!
 //! Until the commit nothing that containerd would show has changed. Whatever fails before it, the
@@ -18,16 +20,20 @@ mod commit;
 mod deployment;
 mod error;
 mod images;
+mod layers;
 mod packs;
 mod request;
+mod wanted;
 
 pub use error::PullError;
+pub use wanted::Wanted;
 
+use crate::applications;
 use crate::apply::{Beneath, copy_held, open_directory};
 use crate::http::Client;
 use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
-use crate::state::StateDir;
+use crate::state::{Lock, Scratch, StateDir};
 use crate::target::{HeldImage, Target};
 use deployment::Deployment;
 use request::Ask;
@@ -40,8 +46,8 @@ use std::time::Instant;
 /// What to pull, and from where.
 #[derive(Debug)]
 pub struct PullOptions {
-    /// Image references, at least one.
-    pub images: Vec<String>,
+    /// What to bring.
+    pub wanted: Wanted,
     /// Base address of the accelerator.
     pub accelerator: String,
     /// Only say how many bytes it would take.
@@ -55,10 +61,13 @@ pub async fn pull(
     options: &PullOptions,
     target: &mut Target,
     state: &StateDir,
+    _lock: &Lock,
     report: &mut Report,
 ) -> Result<Summary, PullError> {
     let started = Instant::now();
-    let _lock = state.lock()?;
+    if let Wanted::Application(name) = &options.wanted {
+        applications::check_place(name, state, &target.name())?;
+    }
     let mut client = Client::new(&options.accelerator)?;
     let held = target.held().await?;
     let mut summary = if options.dry_run {
@@ -72,12 +81,19 @@ pub async fn pull(
                 state.remove(&dead)?;
             }
         }
-        let scratch = state.new_pull(&options.images, &target_name)?;
+        let scratch = state.new_pull(&options.wanted.lines(), &target_name)?;
         if let Err(error) = target.begin(scratch.id()).await {
             scratch.keep();
             return Err(error.into());
         }
-        let done = deploy(options, target, &scratch, &mut client, &held, report).await;
+        let done = deploy(options, target, state, &scratch, &mut client, &held, report).await;
+        if let (Err(_), Wanted::Application(name)) = (&done, &options.wanted)
+            && applications::is_switching(name, state)?
+        {
+            // What the next skiff needs to finish it must stay.
+            scratch.keep();
+            return done;
+        }
         // The lease goes last: without it containerd may collect what was just committed.
         if let Err(error) = target.end().await {
             scratch.keep();
@@ -111,22 +127,26 @@ async fn measure(
 async fn deploy(
     options: &PullOptions,
     target: &mut Target,
-    scratch: &crate::state::Scratch,
+    state: &StateDir,
+    scratch: &Scratch,
     client: &mut Client,
     held: &[HeldImage],
     report: &mut Report,
 ) -> Result<Summary, PullError> {
-    let mut deployment = Deployment::new(scratch, &options.images)?;
-    let done = fetch_and_commit(options, target, client, held, report, &mut deployment).await;
+    let mut deployment = Deployment::new(scratch, &options.wanted)?;
+    let done =
+        fetch_and_commit(options, target, state, client, held, report, &mut deployment).await;
     if done.is_err() {
         deployment.abandon(target).await;
     }
     done
 }
 
+#[allow(clippy::too_many_arguments, reason = "all that a deployment needs")]
 async fn fetch_and_commit(
     options: &PullOptions,
     target: &mut Target,
+    state: &StateDir,
     client: &mut Client,
     held: &[HeldImage],
     report: &mut Report,
@@ -163,7 +183,17 @@ async fn fetch_and_commit(
     }
     summary.overhead_bytes =
         client.counters().received().saturating_sub(summary.pack_bytes) + client.counters().sent();
-    commit::commit(deployment, target, report).await?;
+    let records = commit::commit(deployment, target, report).await?;
+    match &options.wanted {
+        Wanted::Images(_) => {
+            for record in &records {
+                target.put_image(record).await?;
+            }
+        }
+        Wanted::Application(name) => {
+            applications::switch(name, records, state, target).await?;
+        }
+    }
     summary.images = deployment.images.summaries();
     Ok(summary)
 }
@@ -179,7 +209,7 @@ async fn held_layers(
     for (image, used) in held.iter().zip(deployment.sources_used) {
         let mut opened = Vec::new();
         if used {
-            for directory in target.layer_dirs(image).await? {
+            for directory in target.layer_dirs(image.snapshot).await? {
                 let fd = open_directory(&directory)
                     .map_err(|source| PullError::Directory { path: directory, source })?;
                 opened.push(Beneath::new(fd));
@@ -205,7 +235,7 @@ impl Answer {
         purpose: Purpose,
         part: Part,
     ) -> Result<Self, PullError> {
-        let ask = Ask { images: &options.images, held, max_bytes: options.max_bytes };
+        let ask = Ask { wanted: &options.wanted, held, max_bytes: options.max_bytes };
         let body = ask.encode(purpose, part)?;
         let body = client.post(DEPLOY_PATH, MEDIA_TYPE, &body).await?;
         Ok(Self { body, buffer: Box::default() })
@@ -243,7 +273,7 @@ impl Answer {
                     if let Notice::HeldUnknown(image) = decode(payload)?
                         && let Some(image) = held.get(usize::from(image))
                     {
-                        report.held_unknown(&image.name);
+                        report.held_unknown(image);
                     }
                 }
                 Kind::Plan => {

@@ -1,6 +1,6 @@
 //! Makes the request: what is wanted, what is held.
 
-use super::PullError;
+use super::{PullError, Wanted};
 use crate::platform;
 use crate::target::HeldImage;
 use skiff_protocol::limits::{MAX_HELD, MAX_REFERENCE, MAX_REQUEST, MAX_WANTED};
@@ -10,8 +10,8 @@ use skiff_protocol::{Digest, Version};
 /// What stays the same from one request of a pull to the next.
 #[derive(Debug)]
 pub struct Ask<'a> {
-    /// Image references.
-    pub images: &'a [String],
+    /// What is wanted.
+    pub wanted: &'a Wanted,
     /// What the target holds.
     pub held: &'a [HeldImage],
     /// Byte budget.
@@ -21,15 +21,10 @@ pub struct Ask<'a> {
 impl Ask<'_> {
     /// The body of a request.
     pub fn encode(&self, purpose: Purpose, part: Part) -> Result<Vec<u8>, PullError> {
-        let mut images = heapless::Vec::<&str, MAX_WANTED>::new();
-        for image in self.images {
-            if image.len() > MAX_REFERENCE {
-                return Err(PullError::Request("an image reference is longer than 512 bytes"));
-            }
-            images
-                .push(image)
-                .map_err(|_| PullError::Request("more than 32 images in one pull"))?;
-        }
+        let want = match self.wanted {
+            Wanted::Images(images) => Want::Images(references(images)?),
+            Wanted::Application(name) => Want::Application(name.as_str()),
+        };
         let mut held = heapless::Vec::<Held<'_>, MAX_HELD>::new();
         for image in self.held {
             let entry = Held {
@@ -45,7 +40,7 @@ impl Ask<'_> {
             agent: concat!("skiff/", env!("CARGO_PKG_VERSION")),
             platform: platform::of_this_device(),
             codecs: Codecs::DEFLATE,
-            want: Want::Images(images),
+            want,
             held,
             purpose,
             max_bytes: self.max_bytes,
@@ -60,4 +55,17 @@ impl Ask<'_> {
         buffer.shrink_to_fit();
         Ok(buffer)
     }
+}
+
+fn references(images: &[String]) -> Result<heapless::Vec<&str, MAX_WANTED>, PullError> {
+    let mut references = heapless::Vec::new();
+    for image in images {
+        if image.len() > MAX_REFERENCE {
+            return Err(PullError::Request("an image reference is longer than 512 bytes"));
+        }
+        references
+            .push(&**image)
+            .map_err(|_| PullError::Request("more than 32 images in one pull"))?;
+    }
+    Ok(references)
 }

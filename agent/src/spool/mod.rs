@@ -6,6 +6,7 @@
 //!   contents      a row of 80 bytes per content, in the order of their numbers       contents
 //!   entries       the entries of all layers, with whole paths                        entries
 //!   blob-N        index, manifest and config of the images
+//!   walk          directories that a walk through a tree has still to visit                     queue
 //! ```
 //!
 //! A content row points to the first entry that has the content, and entries with the same
@@ -14,9 +15,11 @@
 
 mod contents;
 mod entries;
+mod queue;
 
 pub use contents::{ContentRow, Contents, Origin, State};
 pub use entries::{Entries, EntryId, Stored};
+pub use queue::PathQueue;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;

@@ -8,7 +8,10 @@
 //!
 //! During a pull all is under a lease, `skiff-PULL`. That of a dead pull is deleted by the next one.
 
-use super::{BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, TargetError};
+use super::{
+    BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases,
+    reference,
+};
 use crate::containerd::metadata::{self, MetadataError};
 use crate::containerd::{Client, GrpcError, ImageTarget, Kind};
 use crate::platform;
@@ -48,7 +51,7 @@ impl ContainerdTarget {
     }
 
     pub(super) async fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
-        let mut held: Vec<HeldImage> = Vec::new();
+        let (mut held, mut bases): (Vec<HeldImage>, _) = (Vec::new(), Vec::new());
         for image in self.client.images().await? {
             // The CRI plugin has up to three names for one image. One is enough, but not the one
             // that is the config's digest: it names no repository.
@@ -60,31 +63,37 @@ impl ContainerdTarget {
             if held.len() == limit {
                 break;
             }
-            held.extend(self.complete(image).await?);
+            held.extend(self.complete(image, &mut bases).await?);
         }
+        add_bases(&mut held, bases, limit);
         Ok(held)
     }
 
     /// Follows an image record down to its snapshot. Nothing if something is missing: then it isn't
     /// held, which is no error; the same for what can't be understood (records of other things).
-    async fn complete(&self, image: ImageTarget) -> Result<Option<HeldImage>, TargetError> {
+    /// Adds the bases that it lies on.
+    async fn complete(
+        &self,
+        image: ImageTarget,
+        bases: &mut Vec<HeldImage>,
+    ) -> Result<Option<HeldImage>, TargetError> {
         let Some(target) = Digest::parse(&image.digest) else { return Ok(None) };
         let mut found = None;
         if is_index(&image.media_type) {
             for manifest in self.candidates(&target)? {
-                found = self.follow(manifest).await?;
+                found = self.follow(manifest, bases).await?;
                 if found.is_some() {
                     break;
                 }
             }
         } else {
-            found = self.follow(target).await?;
+            found = self.follow(target, bases).await?;
         }
         Ok(found.map(|Found { manifest, chain_id, depth }| HeldImage {
-            name: image.name,
+            name: reference(&image.name).to_owned(),
             target_digest: target.0,
             manifest_digest: manifest.0,
-            chain_id: chain_id.0,
+            snapshot: SnapshotName::Chain(chain_id),
             depth,
         }))
     }
@@ -107,21 +116,41 @@ impl ContainerdTarget {
         Ok(ours)
     }
 
-    async fn follow(&self, manifest: Digest) -> Result<Option<Found>, TargetError> {
+    async fn follow(
+        &self,
+        manifest: Digest,
+        bases: &mut Vec<HeldImage>,
+    ) -> Result<Option<Found>, TargetError> {
         let summary = metadata::read_manifest(self.client.blob(manifest.to_string()));
         let Some(summary) = understood(summary)? else { return Ok(None) };
         let config = metadata::read_config(self.client.blob(summary.config.to_string()));
         let Some(config) = understood(config)? else { return Ok(None) };
         let chain_id = config.chain_id;
-        let depth = self.depth(chain_id.to_string()).await?;
+        let depth = self.walk(chain_id.to_string(), bases).await?;
         Ok(depth.map(|depth| Found { manifest, chain_id, depth }))
     }
 
-    /// Layers of a committed snapshot with all its parents; nothing if one is missing.
-    async fn depth(&self, mut name: String) -> Result<Option<u16>, TargetError> {
+    pub(super) async fn depth(&self, name: SnapshotName) -> Result<Option<u16>, TargetError> {
+        self.walk(name.to_string(), &mut Vec::new()).await
+    }
+
+    /// Layers of a committed snapshot with all its parents; nothing if one is missing. Adds the bases
+    /// among them.
+    async fn walk(
+        &self,
+        mut name: String,
+        bases: &mut Vec<HeldImage>,
+    ) -> Result<Option<u16>, TargetError> {
+        let mut met = Vec::new();
         for depth in 1..=MAX_DEPTH {
+            if let Some(tree) = SnapshotName::parse(&name).and_then(SnapshotName::base) {
+                met.push((tree, depth - 1));
+            }
             match self.client.snapshot(&self.snapshotter, &name).await? {
                 Some(info) if info.kind == Kind::Committed && info.parent.is_empty() => {
+                    bases.extend(
+                        met.iter().map(|(tree, above)| HeldImage::base(*tree, depth - above)),
+                    );
                     return Ok(Some(depth));
                 }
                 Some(info) if info.kind == Kind::Committed => name = info.parent,
@@ -132,9 +161,12 @@ impl ContainerdTarget {
     }
 
     /// Asks for a view, which names the layers, and removes it.
-    pub(super) async fn layer_dirs(&self, chain_id: Digest) -> Result<Vec<PathBuf>, TargetError> {
-        let name = chain_id.to_string();
-        let key = format!("{PREFIX}view-{}-{}", std::process::id(), chain_id.hex());
+    pub(super) async fn layer_dirs(
+        &self,
+        snapshot: SnapshotName,
+    ) -> Result<Vec<PathBuf>, TargetError> {
+        let name = snapshot.to_string();
+        let key = format!("{PREFIX}view-{}-{name}", std::process::id());
         match self.client.view(&self.snapshotter, &key, &name).await {
             Ok(mounted) => {
                 self.client.remove_snapshot(&self.snapshotter, &key).await?;
@@ -156,10 +188,10 @@ impl ContainerdTarget {
         let Some(image) = self.client.image(&name).await? else {
             return Err(TargetError::UnknownImage { name });
         };
-        let Some(held) = self.complete(image).await? else {
+        let Some(held) = self.complete(image, &mut Vec::new()).await? else {
             return Err(TargetError::Incomplete { name });
         };
-        self.layer_dirs(Digest(held.chain_id)).await
+        self.layer_dirs(held.snapshot).await
     }
 
     pub(super) async fn begin(&mut self, pull: &str) -> Result<(), TargetError> {
@@ -186,8 +218,8 @@ impl ContainerdTarget {
         Ok(())
     }
 
-    pub(super) async fn snapshot_exists(&self, chain_id: Digest) -> Result<bool, TargetError> {
-        let name = chain_id.to_string();
+    pub(super) async fn snapshot_exists(&self, name: SnapshotName) -> Result<bool, TargetError> {
+        let name = name.to_string();
         // First the lease, then the question: so the answer stays true.
         self.keep(&name).await?;
         let info = self.client.snapshot(&self.snapshotter, &name).await?;
@@ -197,7 +229,7 @@ impl ContainerdTarget {
     pub(super) async fn prepare(
         &self,
         key: &str,
-        parent: Option<Digest>,
+        parent: Option<SnapshotName>,
     ) -> Result<PathBuf, TargetError> {
         let parent = parent.map(|parent| parent.to_string()).unwrap_or_default();
         let mounted = match self.client.prepare(&self.snapshotter, key, &parent).await {
@@ -214,15 +246,14 @@ impl ContainerdTarget {
         .ok_or_else(|| self.unusable())
     }
 
-    pub(super) async fn commit(&self, key: &str, chain_id: Digest) -> Result<(), TargetError> {
-        let name = chain_id.to_string();
-        match self.client.commit(&self.snapshotter, key, &name).await {
+    pub(super) async fn commit(&self, key: &str, name: SnapshotName) -> Result<(), TargetError> {
+        match self.client.commit(&self.snapshotter, key, &name.to_string()).await {
             Err(error) if error.already_exists() => {
                 self.client.remove_snapshot(&self.snapshotter, key).await?;
-                if self.snapshot_exists(chain_id).await? {
+                if self.snapshot_exists(name).await? {
                     return Ok(());
                 }
-                Err(TargetError::NoSnapshot { name })
+                Err(TargetError::NoSnapshot { name: name.to_string() })
             }
             result => Ok(result?),
         }
@@ -259,14 +290,20 @@ impl ContainerdTarget {
         Ok(self.client.put_blob(&digest, size, file, labels).await?)
     }
 
-    pub(super) async fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
-        let target = ImageTarget {
-            name: record.name.to_owned(),
-            media_type: record.media_type.to_owned(),
-            digest: Digest(record.digest).to_string(),
-            size: record.size,
-        };
-        Ok(self.client.put_image(&target).await?)
+    pub(super) async fn put_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        Ok(self.client.put_image(&image_target(record)).await?)
+    }
+
+    pub(super) async fn keep_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        if let Some(lease) = &self.lease {
+            // Its labels lead to all the rest.
+            self.client.lease_content(lease, &record.target.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn holds(&self, record: &ImageRecord) -> Result<bool, TargetError> {
+        Ok(self.complete(image_target(record), &mut Vec::new()).await?.is_some())
     }
 
     pub(super) async fn list(&self) -> Result<Vec<ListedImage>, TargetError> {
@@ -308,6 +345,15 @@ impl ContainerdTarget {
             self.client.remove_snapshot(&self.snapshotter, &info.name).await?;
         }
         Ok(unfinished.len())
+    }
+}
+
+fn image_target(record: &ImageRecord) -> ImageTarget {
+    ImageTarget {
+        name: record.name.clone(),
+        media_type: record.media_type.clone(),
+        digest: record.target.to_string(),
+        size: record.size,
     }
 }
 

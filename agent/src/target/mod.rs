@@ -8,15 +8,21 @@
 //! |---|---|
 //! | `containerd` | containerd's snapshotter, content store and image records |
 //! | `root` | the same in a directory (`root/mod.rs` describes its layout) |
+//! | `name` | what snapshots are called |
+//! | `record` | image records |
 //! | `mounting` | the tree of an image, read-only, on a directory |
 //! | `error` | errors of both |
 
 mod containerd;
 mod error;
 mod mounting;
+mod name;
+mod record;
 mod root;
 
 pub use error::TargetError;
+pub use name::SnapshotName;
+pub use record::{ImageRecord, reference};
 
 use containerd::ContainerdTarget;
 use root::RootTarget;
@@ -28,19 +34,41 @@ use std::path::{Path, PathBuf};
 /// Snapshots and leases of the agent begin with this.
 pub const PREFIX: &str = "skiff-";
 
-/// An image that the target holds completely: its snapshot is committed.
+/// An image that the target holds completely, or a base below one: its snapshot is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldImage {
-    /// Its name.
+    /// Its name; empty for a base.
     pub name: String,
-    /// What its record points to: an index or a manifest.
+    /// What its record points to: an index or a manifest. Of a base its tree.
     pub target_digest: [u8; 32],
-    /// Its manifest for this device.
+    /// Its manifest for this device. Of a base its tree.
     pub manifest_digest: [u8; 32],
-    /// The name of its snapshot.
-    pub chain_id: [u8; 32],
+    /// Its snapshot.
+    pub snapshot: SnapshotName,
     /// Layers of its overlay stack.
     pub depth: u16,
+}
+
+impl HeldImage {
+    fn base(tree: Digest, depth: u16) -> Self {
+        let snapshot = SnapshotName::Base(tree);
+        Self {
+            name: String::new(),
+            target_digest: tree.0,
+            manifest_digest: tree.0,
+            snapshot,
+            depth,
+        }
+    }
+}
+
+/// Adds the bases to the images, each once, as far as there is room.
+fn add_bases(held: &mut Vec<HeldImage>, bases: Vec<HeldImage>, limit: usize) {
+    for base in bases {
+        if held.len() < limit && !held.contains(&base) {
+            held.push(base);
+        }
+    }
 }
 
 /// An image record, as it is shown.
@@ -70,23 +98,6 @@ pub enum BlobLabels {
         /// The name of the image's snapshot.
         chain_id: [u8; 32],
     },
-}
-
-/// An image record to make.
-#[derive(Debug)]
-pub struct ImageRecord<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What it points to: an index or a manifest.
-    pub digest: [u8; 32],
-    /// Bytes of that.
-    pub size: u64,
-    /// Media type of that.
-    pub media_type: &'a str,
-    /// The manifest for this device.
-    pub manifest: [u8; 32],
-    /// The name of the image's snapshot.
-    pub chain_id: [u8; 32],
 }
 
 /// A place that images are deployed to.
@@ -122,7 +133,8 @@ impl Target {
         }
     }
 
-    /// The images that are held completely, at most [`MAX_HELD`].
+    /// The images that are held completely, and behind them the bases that they lie on; at most
+    /// [`MAX_HELD`] together.
     pub async fn held(&self) -> Result<Vec<HeldImage>, TargetError> {
         match self {
             Self::Containerd(target) => target.held(MAX_HELD).await,
@@ -130,11 +142,11 @@ impl Target {
         }
     }
 
-    /// The overlay layers of a held image, top first.
-    pub async fn layer_dirs(&self, image: &HeldImage) -> Result<Vec<PathBuf>, TargetError> {
+    /// The overlay layers of a committed snapshot, top first.
+    pub async fn layer_dirs(&self, snapshot: SnapshotName) -> Result<Vec<PathBuf>, TargetError> {
         match self {
-            Self::Containerd(target) => target.layer_dirs(Digest(image.chain_id)).await,
-            Self::Root(target) => target.layer_dirs(Digest(image.chain_id)),
+            Self::Containerd(target) => target.layer_dirs(snapshot).await,
+            Self::Root(target) => target.layer_dirs(snapshot),
         }
     }
 
@@ -162,11 +174,19 @@ impl Target {
         }
     }
 
-    /// Whether the snapshot of this chain ID is committed. Within a pull it stays until its end.
-    pub async fn snapshot_exists(&self, chain_id: [u8; 32]) -> Result<bool, TargetError> {
+    /// Whether the snapshot of this name is committed. Within a pull it stays until its end.
+    pub async fn snapshot_exists(&self, name: SnapshotName) -> Result<bool, TargetError> {
         match self {
-            Self::Containerd(target) => target.snapshot_exists(Digest(chain_id)).await,
-            Self::Root(target) => target.snapshot_exists(Digest(chain_id)),
+            Self::Containerd(target) => target.snapshot_exists(name).await,
+            Self::Root(target) => target.snapshot_exists(name),
+        }
+    }
+
+    /// Layers of a committed snapshot's stack; nothing if one is missing.
+    pub async fn depth(&self, name: SnapshotName) -> Result<Option<u16>, TargetError> {
+        match self {
+            Self::Containerd(target) => target.depth(name).await,
+            Self::Root(target) => target.depth(name),
         }
     }
 
@@ -174,20 +194,20 @@ impl Target {
     pub async fn prepare(
         &self,
         key: &str,
-        parent: Option<[u8; 32]>,
+        parent: Option<SnapshotName>,
     ) -> Result<PathBuf, TargetError> {
         match self {
-            Self::Containerd(target) => target.prepare(key, parent.map(Digest)).await,
-            Self::Root(target) => target.prepare(key, parent.map(Digest)),
+            Self::Containerd(target) => target.prepare(key, parent).await,
+            Self::Root(target) => target.prepare(key, parent),
         }
     }
 
-    /// Commits a snapshot under its chain ID. If that exists already, ours is removed: it is the
-    /// same tree.
-    pub async fn commit(&self, key: &str, chain_id: [u8; 32]) -> Result<(), TargetError> {
+    /// Commits a snapshot under its name. If that exists already, ours is removed: it is the same
+    /// tree.
+    pub async fn commit(&self, key: &str, name: SnapshotName) -> Result<(), TargetError> {
         match self {
-            Self::Containerd(target) => target.commit(key, Digest(chain_id)).await,
-            Self::Root(target) => target.commit(key, Digest(chain_id)),
+            Self::Containerd(target) => target.commit(key, name).await,
+            Self::Root(target) => target.commit(key, name),
         }
     }
 
@@ -217,10 +237,27 @@ impl Target {
     }
 
     /// Makes an image record, or changes what an existing one points to.
-    pub async fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
+    pub async fn put_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
         match self {
             Self::Containerd(target) => target.put_image(record).await,
             Self::Root(target) => target.put_image(record),
+        }
+    }
+
+    /// Keeps what this record leads to until the end of the pull, as far as it is there.
+    pub async fn keep_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        match self {
+            Self::Containerd(target) => target.keep_image(record).await,
+            // Only the end of a pull collects anything.
+            Self::Root(_) => Ok(()),
+        }
+    }
+
+    /// Whether what this record leads to is complete, whether or not there is such a record.
+    pub async fn holds(&self, record: &ImageRecord) -> Result<bool, TargetError> {
+        match self {
+            Self::Containerd(target) => target.holds(record).await,
+            Self::Root(target) => target.holds(record),
         }
     }
 

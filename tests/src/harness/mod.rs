@@ -21,7 +21,7 @@ pub use containerd::{Container, Containerd, Mounted, Stock};
 pub use netns::NetNs;
 pub use postgres::{PASSWORD, Postgres};
 pub use process::{Daemon, run, wait_for};
-pub use registry::Registry;
+pub use registry::{Registry, Request};
 pub use relay::{Counts, Fault, Relay};
 pub use sandbox::Sandbox;
 pub use skiff::{Outcome, Skiff};

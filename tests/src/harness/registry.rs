@@ -6,6 +6,7 @@ use crate::layout::Layout;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A registry without TLS and without accounts.
 #[derive(Debug)]
@@ -14,6 +15,33 @@ pub struct Registry {
     directory: PathBuf,
     /// `127.0.0.1:PORT`.
     pub host: String,
+    /// How much of the log was read.
+    read: AtomicUsize,
+}
+
+/// A request in the registry's access log.
+#[derive(Debug)]
+pub struct Request {
+    /// `GET`, `HEAD`, …
+    pub method: String,
+    /// The path, from `/v2/` on.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u32,
+    /// Bytes of its body.
+    pub bytes: u64,
+}
+
+impl Request {
+    fn parse(line: &str) -> Option<Self> {
+        // HOST - - [TIME] "METHOD PATH HTTP/1.1" STATUS BYTES "REFERER" "AGENT"
+        let mut quoted = line.split('"');
+        let (mut request, mut answer) =
+            (quoted.nth(1)?.split(' '), quoted.next()?.split_whitespace());
+        let (method, path) = (request.next()?.to_owned(), request.next()?.to_owned());
+        let (status, bytes) = (answer.next()?.parse().ok()?, answer.next()?.parse().ok()?);
+        path.starts_with("/v2/").then_some(Self { method, path, status, bytes })
+    }
 }
 
 impl Registry {
@@ -40,7 +68,7 @@ impl Registry {
                     || daemon.child().try_wait().is_ok_and(|status| status.is_some())
             });
             if up && daemon.child().try_wait().unwrap().is_none() {
-                return Self { daemon, directory, host };
+                return Self { daemon, directory, host, read: AtomicUsize::new(0) };
             }
         }
         panic!("docker-registry does not start; see {}", directory.join("log").display());
@@ -54,6 +82,13 @@ impl Registry {
     /// Its files.
     pub fn data(&self) -> PathBuf {
         self.directory.join("data")
+    }
+
+    /// The requests that were logged since this was asked last.
+    pub fn requests(&self) -> Vec<Request> {
+        let log = self.log();
+        let from = self.read.swap(log.len(), Ordering::Relaxed);
+        log[from..].lines().filter_map(Request::parse).collect()
     }
 
     /// Its access log.

@@ -3,8 +3,8 @@
 //! ```text
 //! DIR/
 //!   snapshots/N/fs/                one overlayfs layer, as containerd's overlayfs snapshotter has it
-//!   snapshots/N/about              `key KEY` while it is written, `chain sha256:…` once committed,
-//!                                  and `parent sha256:…` if it has one
+//!   snapshots/N/about              `key KEY` while it is written, `chain NAME` once committed, and
+//!                                  `parent NAME` if it has one (NAME: `target/name.rs`)
 //!   content/blobs/sha256/HEX       indexes, manifests, configs (an OCI layout's blobs; no layers)
 //!   images/HEX                     an image record; HEX is the SHA-256 of its name
 //! ```
@@ -19,9 +19,11 @@
 mod records;
 mod sweep;
 
-use super::{HeldImage, ImageRecord, ListedImage, PREFIX, TargetError};
+use super::{
+    HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases, reference,
+};
 use crate::containerd::metadata;
-use records::{About, Record, io, write_atomically};
+use records::{About, io, read_record, write_atomically};
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::fs::{self, File};
@@ -59,59 +61,74 @@ impl RootTarget {
 
     pub(super) fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
         let snapshots = self.all_snapshots()?;
-        let mut held = Vec::new();
+        let (mut held, mut bases) = (Vec::new(), Vec::new());
         for record in self.records()? {
+            // An application's previous deployment may have the same.
+            let known = |image: &HeldImage| image.target_digest == record.target.0;
+            if held.iter().any(known) {
+                continue;
+            }
             if held.len() == limit {
                 break;
             }
-            held.extend(self.complete(&snapshots, record));
+            if let Some(image) = self.complete(&snapshots, record) {
+                bases.extend(bases_below(&snapshots, image.snapshot));
+                held.push(image);
+            }
         }
+        add_bases(&mut held, bases, limit);
         Ok(held)
     }
 
     /// Nothing if a layer or a blob is missing.
-    fn complete(&self, snapshots: &[Snapshot], record: Record) -> Option<HeldImage> {
-        let stack = stack(snapshots, record.chain_id)?;
+    fn complete(&self, snapshots: &[Snapshot], record: ImageRecord) -> Option<HeldImage> {
+        let snapshot = record.snapshot();
+        let stack = stack(snapshots, snapshot)?;
         let blobs = [record.target, record.manifest];
         if !blobs.iter().all(|digest| self.blob_path(digest).is_file()) {
             return None;
         }
         Some(HeldImage {
-            name: record.name,
+            name: reference(&record.name).to_owned(),
             target_digest: record.target.0,
             manifest_digest: record.manifest.0,
-            chain_id: record.chain_id.0,
+            snapshot,
             depth: u16::try_from(stack.len()).ok()?,
         })
     }
 
-    pub(super) fn layer_dirs(&self, chain_id: Digest) -> Result<Vec<PathBuf>, TargetError> {
+    pub(super) fn layer_dirs(&self, name: SnapshotName) -> Result<Vec<PathBuf>, TargetError> {
         let snapshots = self.all_snapshots()?;
-        let stack = stack(&snapshots, chain_id)
-            .ok_or_else(|| TargetError::NoSnapshot { name: chain_id.to_string() })?;
+        let stack = stack(&snapshots, name)
+            .ok_or_else(|| TargetError::NoSnapshot { name: name.to_string() })?;
         Ok(stack.iter().map(|snapshot| self.layer_path(snapshot.number)).collect())
     }
 
     pub(super) fn image_layers(&self, name: &str) -> Result<Vec<PathBuf>, TargetError> {
         let name = name.to_owned();
         let path = self.record_path(&name);
-        let Some(record) = Record::read(&path)? else {
+        let Some(record) = read_record(&path)? else {
             return Err(TargetError::UnknownImage { name });
         };
         match self.complete(&self.all_snapshots()?, record) {
-            Some(held) => self.layer_dirs(Digest(held.chain_id)),
+            Some(held) => self.layer_dirs(held.snapshot),
             None => Err(TargetError::Incomplete { name }),
         }
     }
 
-    pub(super) fn snapshot_exists(&self, chain_id: Digest) -> Result<bool, TargetError> {
-        Ok(stack(&self.all_snapshots()?, chain_id).is_some())
+    pub(super) fn snapshot_exists(&self, name: SnapshotName) -> Result<bool, TargetError> {
+        Ok(stack(&self.all_snapshots()?, name).is_some())
+    }
+
+    pub(super) fn depth(&self, name: SnapshotName) -> Result<Option<u16>, TargetError> {
+        let snapshots = self.all_snapshots()?;
+        Ok(stack(&snapshots, name).and_then(|stack| u16::try_from(stack.len()).ok()))
     }
 
     pub(super) fn prepare(
         &self,
         key: &str,
-        parent: Option<Digest>,
+        parent: Option<SnapshotName>,
     ) -> Result<PathBuf, TargetError> {
         let snapshots = self.all_snapshots()?;
         if let Some(parent) = parent
@@ -129,16 +146,16 @@ impl RootTarget {
         Ok(layer)
     }
 
-    pub(super) fn commit(&self, key: &str, chain_id: Digest) -> Result<(), TargetError> {
+    pub(super) fn commit(&self, key: &str, name: SnapshotName) -> Result<(), TargetError> {
         let snapshots = self.all_snapshots()?;
         let Some(ours) = with_key(&snapshots, key) else {
             return Err(TargetError::NoSnapshot { name: key.to_owned() });
         };
         let directory = self.snapshots.join(ours.number.to_string());
-        if stack(&snapshots, chain_id).is_some() {
+        if stack(&snapshots, name).is_some() {
             return fs::remove_dir_all(&directory).map_err(|source| io(&directory, source));
         }
-        About { key: None, chain: Some(chain_id), parent: ours.about.parent }.write(&directory)
+        About { key: None, chain: Some(name), parent: ours.about.parent }.write(&directory)
     }
 
     pub(super) fn abort(&self, key: &str) -> Result<(), TargetError> {
@@ -186,22 +203,19 @@ impl RootTarget {
         })
     }
 
-    pub(super) fn put_image(&self, record: &ImageRecord<'_>) -> Result<(), TargetError> {
-        let path = self.record_path(record.name);
-        let record = Record {
-            name: record.name.to_owned(),
-            target: Digest(record.digest),
-            size: record.size,
-            media_type: record.media_type.to_owned(),
-            manifest: Digest(record.manifest),
-            chain_id: Digest(record.chain_id),
-        };
-        record.write(&path)
+    pub(super) fn put_image(&self, record: &ImageRecord) -> Result<(), TargetError> {
+        write_atomically(&self.record_path(&record.name), |file| record.write(file))
+    }
+
+    pub(super) fn holds(&self, record: &ImageRecord) -> Result<bool, TargetError> {
+        Ok(self.complete(&self.all_snapshots()?, record.clone()).is_some())
     }
 
     pub(super) fn list(&self) -> Result<Vec<ListedImage>, TargetError> {
-        let listed =
-            |record: Record| ListedImage { digest: record.target.to_string(), name: record.name };
+        let listed = |record: ImageRecord| ListedImage {
+            digest: record.target.to_string(),
+            name: record.name,
+        };
         Ok(self.records()?.into_iter().map(listed).collect())
     }
 
@@ -219,11 +233,11 @@ impl RootTarget {
     }
 
     /// All image records, by name.
-    fn records(&self) -> Result<Vec<Record>, TargetError> {
+    fn records(&self) -> Result<Vec<ImageRecord>, TargetError> {
         let mut records = Vec::new();
         for name in names(&self.images)? {
             if name.len() == 64 {
-                records.extend(Record::read(&self.images.join(name))?);
+                records.extend(read_record(&self.images.join(name))?);
             }
         }
         records.sort_by(|a, b| a.name.cmp(&b.name));
@@ -278,11 +292,11 @@ fn with_key<'a>(snapshots: &'a [Snapshot], key: &str) -> Option<&'a Snapshot> {
 }
 
 /// A committed snapshot and its parents, top first; nothing if one is missing.
-fn stack(snapshots: &[Snapshot], chain_id: Digest) -> Option<Vec<&Snapshot>> {
+fn stack(snapshots: &[Snapshot], name: SnapshotName) -> Option<Vec<&Snapshot>> {
     let mut stack = Vec::new();
-    let mut next = Some(chain_id);
-    while let Some(chain_id) = next {
-        let found = snapshots.iter().find(|found| found.about.chain == Some(chain_id))?;
+    let mut next = Some(name);
+    while let Some(name) = next {
+        let found = snapshots.iter().find(|found| found.about.chain == Some(name))?;
         // A circle can't come from here, but from a damaged disk.
         if stack.len() == snapshots.len() {
             return None;
@@ -291,6 +305,16 @@ fn stack(snapshots: &[Snapshot], chain_id: Digest) -> Option<Vec<&Snapshot>> {
         stack.push(found);
     }
     Some(stack)
+}
+
+/// The bases that a committed snapshot lies on.
+fn bases_below(snapshots: &[Snapshot], name: SnapshotName) -> Vec<HeldImage> {
+    let stack = stack(snapshots, name).unwrap_or_default();
+    let depths = (1..).zip(stack.iter().rev());
+    let base = |(depth, snapshot): (u16, &&Snapshot)| {
+        Some(HeldImage::base(snapshot.about.chain?.base()?, depth))
+    };
+    depths.filter_map(base).collect()
 }
 
 /// Names in a directory that are text: all that were made here are.

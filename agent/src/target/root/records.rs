@@ -1,24 +1,20 @@
 //! The small files of a plain directory: lines of a word, a space and a value.
 
 use crate::sync;
-use crate::target::TargetError;
-use skiff_protocol::Digest;
+use crate::target::{ImageRecord, SnapshotName, TargetError};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
-
-/// The name that a file has until it is whole.
-pub(super) const UNFINISHED: &str = "unfinished";
 
 /// What a snapshot's `about` says. All are missing if it isn't there.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct About {
     /// The key of one that is written now.
     pub(super) key: Option<String>,
-    /// The chain ID of a committed one.
-    pub(super) chain: Option<Digest>,
-    /// The chain ID of its parent.
-    pub(super) parent: Option<Digest>,
+    /// The name of a committed one.
+    pub(super) chain: Option<SnapshotName>,
+    /// The name of its parent.
+    pub(super) parent: Option<SnapshotName>,
 }
 
 impl About {
@@ -30,8 +26,12 @@ impl About {
         for line in text.lines() {
             match line.split_once(' ').ok_or_else(damaged)? {
                 ("key", key) => about.key = Some(key.to_owned()),
-                ("chain", id) => about.chain = Some(Digest::parse(id).ok_or_else(damaged)?),
-                ("parent", id) => about.parent = Some(Digest::parse(id).ok_or_else(damaged)?),
+                ("chain", name) => {
+                    about.chain = Some(SnapshotName::parse(name).ok_or_else(damaged)?);
+                }
+                ("parent", name) => {
+                    about.parent = Some(SnapshotName::parse(name).ok_or_else(damaged)?);
+                }
                 _ => return Err(damaged()),
             }
         }
@@ -54,48 +54,11 @@ impl About {
     }
 }
 
-/// An image record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) name: String,
-    pub(super) target: Digest,
-    pub(super) size: u64,
-    pub(super) media_type: String,
-    pub(super) manifest: Digest,
-    pub(super) chain_id: Digest,
-}
-
-impl Record {
-    /// Nothing if there is no such file.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>, TargetError> {
-        let Some(text) = read(path)? else { return Ok(None) };
-        let record = Self::parse(&text);
-        record.map(Some).ok_or_else(|| TargetError::Damaged { path: path.to_owned() })
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        let mut value = |word: &str| lines.next()?.strip_prefix(word)?.strip_prefix(' ');
-        Some(Self {
-            name: value("name")?.to_owned(),
-            target: Digest::parse(value("target")?)?,
-            size: value("size")?.parse().ok()?,
-            media_type: value("type")?.to_owned(),
-            manifest: Digest::parse(value("manifest")?)?,
-            chain_id: Digest::parse(value("chain")?)?,
-        })
-    }
-
-    pub(super) fn write(&self, path: &Path) -> Result<(), TargetError> {
-        write_atomically(path, |file| {
-            let Self { name, target, size, media_type, manifest, chain_id } = self;
-            if name.contains('\n') || media_type.contains('\n') {
-                return Err(ErrorKind::InvalidInput.into());
-            }
-            write!(file, "name {name}\ntarget {target}\nsize {size}\ntype {media_type}\n")?;
-            write!(file, "manifest {manifest}\nchain {chain_id}\n")
-        })
-    }
+/// Reads an image record. Nothing if there is no such file.
+pub(super) fn read_record(path: &Path) -> Result<Option<ImageRecord>, TargetError> {
+    let Some(text) = read(path)? else { return Ok(None) };
+    let record = ImageRecord::read(&mut text.lines());
+    record.map(Some).ok_or_else(|| TargetError::Damaged { path: path.to_owned() })
 }
 
 fn read(path: &Path) -> Result<Option<String>, TargetError> {
@@ -114,18 +77,7 @@ pub(super) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), TargetError> {
-    let unfinished = path.with_file_name(UNFINISHED);
-    let written = File::create(&unfinished).and_then(|mut file| {
-        write(&mut file)?;
-        sync::file(&file)?;
-        fs::rename(&unfinished, path)
-    });
-    if let Err(source) = written {
-        // It would be overwritten by the next one anyway.
-        let _ = fs::remove_file(&unfinished);
-        return Err(io(path, source));
-    }
-    path.parent().map_or(Ok(()), sync_directory)
+    sync::replace(path, write).map_err(|source| io(path, source))
 }
 
 pub(super) fn sync_directory(path: &Path) -> Result<(), TargetError> {

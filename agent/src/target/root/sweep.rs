@@ -1,8 +1,9 @@
 //! Garbage collection of a plain directory: what no image record leads to.
 
-use super::records::{UNFINISHED, io};
+use super::records::io;
 use super::{RootTarget, Snapshot, names};
-use crate::target::TargetError;
+use crate::sync::UNFINISHED;
+use crate::target::{SnapshotName, TargetError};
 use skiff_protocol::Digest;
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +52,7 @@ impl RootTarget {
         let snapshots = self.all_snapshots()?;
         let (mut chains, mut blobs) = (BTreeSet::new(), BTreeSet::new());
         for record in self.records()? {
-            mark_stack(&snapshots, record.chain_id, &mut chains);
+            mark_stack(&snapshots, record.snapshot(), &mut chains);
             blobs.extend([record.target, record.manifest]);
             blobs.extend(self.config_of(&record.manifest)?);
         }
@@ -93,13 +94,13 @@ impl RootTarget {
 }
 
 /// Marks a snapshot and its parents, as far as they are there.
-fn mark_stack(snapshots: &[Snapshot], chain_id: Digest, marked: &mut BTreeSet<Digest>) {
-    let mut next = Some(chain_id);
-    while let Some(chain_id) = next {
-        if !marked.insert(chain_id) {
+fn mark_stack(snapshots: &[Snapshot], name: SnapshotName, marked: &mut BTreeSet<SnapshotName>) {
+    let mut next = Some(name);
+    while let Some(name) = next {
+        if !marked.insert(name) {
             return;
         }
-        let found = snapshots.iter().find(|snapshot| snapshot.about.chain == Some(chain_id));
+        let found = snapshots.iter().find(|snapshot| snapshot.about.chain == Some(name));
         next = found.and_then(|snapshot| snapshot.about.parent);
     }
 }

@@ -18,24 +18,28 @@ fn put(directory: &Path, target: &RootTarget, text: &str) -> Digest {
     digest
 }
 
+/// The name of the test's image snapshots.
+fn chain(id: u8) -> SnapshotName {
+    SnapshotName::Chain(Digest([id; 32]))
+}
+
 /// Makes an image of one layer on a parent.
 fn deploy(directory: &Path, target: &RootTarget, name: &str, id: u8, parent: Option<u8>) -> Digest {
-    let chain_id = [id; 32];
     let key = format!("skiff-x-{id}");
-    let layer = target.prepare(&key, parent.map(|id| Digest([id; 32]))).unwrap();
+    let layer = target.prepare(&key, parent.map(chain)).unwrap();
     fs::write(layer.join("file"), [id]).unwrap();
     symlink("/nowhere", layer.join("link")).unwrap();
-    target.commit(&key, Digest(chain_id)).unwrap();
+    target.commit(&key, chain(id)).unwrap();
     let config = put(directory, target, &format!("config of {name}"));
     let manifest =
         put(directory, target, &format!(r#"{{"config":{{"digest":"{config}"}},"layers":[{{}}]}}"#));
     let record = ImageRecord {
-        name,
-        digest: manifest.0,
+        name: name.to_owned(),
+        target: manifest,
         size: 3,
-        media_type: "m",
-        manifest: manifest.0,
-        chain_id,
+        media_type: "m".to_owned(),
+        manifest,
+        chain_id: Digest([id; 32]),
     };
     target.put_image(&record).unwrap();
     manifest
@@ -50,7 +54,7 @@ fn images_are_held_shared_and_removed() {
     let held = target.held(64).unwrap();
     let seen: Vec<_> = held.iter().map(|i| (&*i.name, i.manifest_digest, i.depth)).collect();
     assert_eq!(seen, [("app:1", old.0, 1), ("app:2", new.0, 2)]);
-    let layers = target.layer_dirs(Digest([2; 32])).unwrap();
+    let layers = target.layer_dirs(chain(2)).unwrap();
     assert_eq!(layers.len(), 2);
     assert_eq!(fs::read(layers[0].join("file")).unwrap(), [2]);
     assert_eq!(target.image_layers("app:2").unwrap(), layers);
@@ -59,7 +63,7 @@ fn images_are_held_shared_and_removed() {
     target.remove("app:1").unwrap();
     assert!(target.image_layers("app:1").unwrap_err().is_unknown_image());
     assert!(target.remove("app:1").unwrap_err().is_unknown_image());
-    assert_eq!(target.layer_dirs(Digest([2; 32])).unwrap(), layers, "the parent stays");
+    assert_eq!(target.layer_dirs(chain(2)).unwrap(), layers, "the parent stays");
     assert_eq!(names(&target.blobs).unwrap().len(), 2);
     target.remove("app:2").unwrap();
     assert!(names(&target.snapshots).unwrap().is_empty());
@@ -68,12 +72,40 @@ fn images_are_held_shared_and_removed() {
 }
 
 #[test]
+fn bases_are_held_below_images_and_go_with_them() {
+    let (directory, target) = target();
+    let base = SnapshotName::Base(Digest([7; 32]));
+    for (key, name, parent) in [
+        ("skiff-x-0", base, None),
+        ("skiff-x-1", SnapshotName::Base(Digest([8; 32])), None),
+        ("skiff-x-2", chain(1), Some(base)),
+        ("skiff-x-3", chain(2), Some(base)),
+    ] {
+        target.prepare(key, parent).unwrap();
+        target.commit(key, name).unwrap();
+    }
+    deploy(directory.path(), &target, "app:1", 1, None);
+    deploy(directory.path(), &target, "app:2", 2, None);
+    assert_eq!(target.sweep().unwrap(), 1, "the base that no image lies on");
+    let held = target.held(64).unwrap();
+    let seen: Vec<_> = held.iter().map(|i| (&*i.name, i.snapshot, i.depth)).collect();
+    assert_eq!(seen, [("app:1", chain(1), 2), ("app:2", chain(2), 2), ("", base, 1)]);
+    assert_eq!(target.depth(chain(1)).unwrap(), Some(2));
+    assert_eq!(target.layer_dirs(base).unwrap().len(), 1);
+    assert_eq!(target.held(2).unwrap().len(), 2);
+    target.remove("app:1").unwrap();
+    assert!(target.snapshot_exists(base).unwrap());
+    target.remove("app:2").unwrap();
+    assert_eq!(target.depth(base).unwrap(), None);
+}
+
+#[test]
 fn what_a_dead_pull_left_is_listed_and_collected() {
     let (directory, target) = target();
     deploy(directory.path(), &target, "app:1", 1, None);
-    target.prepare("skiff-dead-0", Some(Digest([1; 32]))).unwrap();
+    target.prepare("skiff-dead-0", Some(chain(1))).unwrap();
     target.prepare("skiff-dead-1", None).unwrap();
-    target.commit("skiff-dead-1", Digest([9; 32])).unwrap();
+    target.commit("skiff-dead-1", chain(9)).unwrap();
     fs::create_dir(target.snapshots.join("77")).unwrap();
     let blob = put(directory.path(), &target, "blob");
     fs::write(target.blobs.join("unfinished"), "x").unwrap();
@@ -99,7 +131,7 @@ fn what_a_dead_pull_left_is_listed_and_collected() {
 fn a_dead_pull_is_discarded_by_its_id() {
     let (directory, target) = target();
     deploy(directory.path(), &target, "app:1", 1, None);
-    target.prepare("skiff-dead-0", Some(Digest([1; 32]))).unwrap();
+    target.prepare("skiff-dead-0", Some(chain(1))).unwrap();
     target.prepare("skiff-deader-0", None).unwrap();
     target.discard("dead").unwrap();
     assert_eq!(target.leftovers().unwrap(), ["skiff-deader-0"]);
@@ -111,17 +143,17 @@ fn a_snapshot_is_committed_once() {
     let (directory, target) = target();
     deploy(directory.path(), &target, "app:1", 1, None);
     let ours = target.prepare("skiff-y-0", None).unwrap();
-    target.commit("skiff-y-0", Digest([1; 32])).unwrap();
+    target.commit("skiff-y-0", chain(1)).unwrap();
     assert!(!ours.exists());
-    assert!(target.snapshot_exists(Digest([1; 32])).unwrap());
+    assert!(target.snapshot_exists(chain(1)).unwrap());
     let gone = target.prepare("skiff-y-1", None).unwrap();
     target.abort("skiff-y-1").unwrap();
     target.abort("skiff-y-1").unwrap();
     assert!(!gone.exists());
     for name in [
-        target.commit("skiff-y-1", Digest([3; 32])).unwrap_err(),
-        target.prepare("skiff-y-2", Some(Digest([3; 32]))).unwrap_err(),
-        target.layer_dirs(Digest([3; 32])).unwrap_err(),
+        target.commit("skiff-y-1", chain(3)).unwrap_err(),
+        target.prepare("skiff-y-2", Some(chain(3))).unwrap_err(),
+        target.layer_dirs(chain(3)).unwrap_err(),
     ] {
         assert!(matches!(name, TargetError::NoSnapshot { .. }), "{name}");
     }
@@ -149,12 +181,12 @@ fn incomplete_and_damaged_images_are_told_apart() {
 fn names_can_not_forge_records() {
     let (_directory, target) = target();
     let record = ImageRecord {
-        name: "a\ntarget x",
-        digest: [1; 32],
+        name: "a\ntarget x".to_owned(),
+        target: Digest([1; 32]),
         size: 1,
-        media_type: "m",
-        manifest: [1; 32],
-        chain_id: [1; 32],
+        media_type: "m".to_owned(),
+        manifest: Digest([1; 32]),
+        chain_id: Digest([1; 32]),
     };
     assert!(target.put_image(&record).is_err());
     assert!(target.list().unwrap().is_empty());

@@ -1,0 +1,157 @@
+//! Applications, base layers, and the graph of states and deltas.
+
+use super::{Pool, Store, StoreError, digest_of};
+use crate::graph::{Arrow, Graph, State};
+use crate::plan::Delta;
+use crate::tree::Tree;
+use skiff_protocol::Digest;
+use std::collections::BTreeMap;
+
+/// Parent, child, entries, bytes of contents, bytes sent.
+type DeltaRow = (Vec<u8>, Vec<u8>, i64, i64, Option<i64>);
+
+impl Store {
+    /// The images of an application, in its order.
+    pub async fn application(&self, name: &str) -> Result<Option<Vec<String>>, StoreError> {
+        let sql = "SELECT images FROM applications WHERE name = $1";
+        let row = either!(self, |pool| sqlx::query_as(sql).bind(name).fetch_optional(pool).await)?;
+        Ok(row.map(|(images,): (String,)| lines(&images)))
+    }
+
+    /// All applications with their images, by name.
+    pub async fn applications(&self) -> Result<Vec<(String, Vec<String>)>, StoreError> {
+        let sql = "SELECT name, images FROM applications ORDER BY name";
+        let rows: Vec<(String, String)> =
+            either!(self, |pool| sqlx::query_as(sql).fetch_all(pool).await)?;
+        Ok(rows.into_iter().map(|(name, images)| (name, lines(&images))).collect())
+    }
+
+    /// Says what an application is from now on.
+    pub async fn put_application(&self, name: &str, images: &[String]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO applications (name, images) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET images = excluded.images";
+        let images = images.join("\n");
+        either!(self, |pool| sqlx::query(sql)
+            .bind(name)
+            .bind(&images)
+            .execute(pool)
+            .await
+            .map(drop))
+    }
+
+    /// Forgets an application; whether there was one.
+    pub async fn remove_application(&self, name: &str) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM applications WHERE name = $1";
+        let removed = either!(self, |pool| sqlx::query(sql)
+            .bind(name)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(removed > 0)
+    }
+
+    /// The tree of a base layer.
+    pub async fn base(&self, digest: Digest) -> Result<Option<Tree>, StoreError> {
+        let sql = "SELECT tree FROM bases WHERE tree_digest = $1";
+        let row = either!(self, |pool| sqlx::query_as(sql)
+            .bind(&digest.0[..])
+            .fetch_optional(pool)
+            .await)?;
+        let Some((tree,)): Option<(Vec<u8>,)> = row else { return Ok(None) };
+        let tree = Tree::decode(&tree);
+        tree.map(Some).map_err(|source| StoreError::Damaged { digest, source })
+    }
+
+    /// Keeps the tree of a base layer.
+    pub async fn put_base(&self, digest: Digest, tree: &Tree) -> Result<(), StoreError> {
+        let sql = "INSERT INTO bases (tree_digest, tree) VALUES ($1, $2) \
+             ON CONFLICT (tree_digest) DO NOTHING";
+        let tree = tree.encode();
+        either!(self, |pool| sqlx::query(sql)
+            .bind(&digest.0[..])
+            .bind(&tree)
+            .execute(pool)
+            .await
+            .map(drop))
+    }
+
+    /// Gives a state a name, beside others that it has.
+    pub async fn put_state(&self, tree: Digest, name: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO states (tree_digest, name) VALUES ($1, $2) \
+             ON CONFLICT (tree_digest, name) DO NOTHING";
+        either!(self, |pool| sqlx::query(sql)
+            .bind(&tree.0[..])
+            .bind(name)
+            .execute(pool)
+            .await
+            .map(drop))
+    }
+
+    /// Keeps a delta; one that is known stays as it is.
+    pub async fn put_delta(&self, delta: &Delta) -> Result<(), StoreError> {
+        let sql = "INSERT INTO deltas (parent, child, entries, content_bytes) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT (parent, child) DO NOTHING";
+        either!(self, |pool| sqlx::query(sql)
+            .bind(parent(delta))
+            .bind(&delta.child.0[..])
+            .bind(i64::try_from(delta.entries).unwrap_or(i64::MAX))
+            .bind(i64::try_from(delta.content_bytes).unwrap_or(i64::MAX))
+            .execute(pool)
+            .await
+            .map(drop))
+    }
+
+    /// Remembers how many bytes a delta took on the wire.
+    pub async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE deltas SET sent_bytes = $1 WHERE parent = $2 AND child = $3";
+        either!(self, |pool| sqlx::query(sql)
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .bind(parent(delta))
+            .bind(&delta.child.0[..])
+            .execute(pool)
+            .await
+            .map(drop))
+    }
+
+    /// The whole graph.
+    pub async fn graph(&self) -> Result<Graph, StoreError> {
+        let sql = "SELECT tree_digest, name FROM states ORDER BY name";
+        let names: Vec<(Vec<u8>, String)> =
+            either!(self, |pool| sqlx::query_as(sql).fetch_all(pool).await)?;
+        let sql = "SELECT parent, child, entries, content_bytes, sent_bytes FROM deltas \
+             ORDER BY parent, child";
+        let rows: Vec<DeltaRow> = either!(self, |pool| sqlx::query_as(sql).fetch_all(pool).await)?;
+        let mut states: BTreeMap<Digest, State> = BTreeMap::new();
+        let state = |states: &mut BTreeMap<Digest, State>, tree: &[u8], name: Option<String>| {
+            let tree = digest_of(tree);
+            let known = states.entry(tree).or_insert_with(|| State { tree, names: Vec::new() });
+            known.names.extend(name);
+            tree
+        };
+        for (tree, name) in names {
+            state(&mut states, &tree, Some(name));
+        }
+        let mut deltas = Vec::new();
+        for (parent, child, entries, content_bytes, sent_bytes) in rows {
+            let number = |number| u64::try_from(number).unwrap_or(0);
+            let parent = (!parent.is_empty()).then(|| state(&mut states, &parent, None));
+            let child = state(&mut states, &child, None);
+            deltas.push(Arrow {
+                parent,
+                child,
+                entries: number(entries),
+                content_bytes: number(content_bytes),
+                sent_bytes: sent_bytes.map(number),
+            });
+        }
+        Ok(Graph { states: states.into_values().collect(), deltas })
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+fn parent(delta: &Delta) -> &[u8] {
+    delta.parent.as_ref().map_or(&[], |parent| &parent.0[..])
+}
