@@ -44,7 +44,7 @@ use report::{Report, json_line};
 use serde::Serialize;
 use state::{Lock, StateDir};
 use std::process::ExitCode;
-use target::{ImageRecord, Target};
+use target::{ImageRecord, ListedImage, Target};
 
 fn main() -> ExitCode {
     // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in
@@ -138,6 +138,20 @@ enum Leftover {
     Target { name: String },
 }
 
+/// What `skiff rollback --json` says.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Said<'a> {
+    RolledBack { application: &'a str, images: &'a [ListedImage] },
+}
+
+/// What `skiff gc --json` says.
+#[derive(Serialize)]
+struct Collected {
+    removed_leftovers: usize,
+    removed_pulls: usize,
+}
+
 async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
     let mut found: Vec<Leftover> = Vec::new();
     for pull in state.leftovers()? {
@@ -169,22 +183,23 @@ async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
 }
 
 fn say_rolled_back(options: &Options, application: &Name, images: &[ImageRecord]) {
+    let listed = |image: &ImageRecord| ListedImage {
+        name: image.name.clone(),
+        digest: image.target.to_string(),
+    };
+    let images: Vec<ListedImage> = images.iter().map(listed).collect();
     if options.json {
-        let image = |image: &ImageRecord| serde_json::json!({ "name": image.name, "digest": image.target.to_string() });
-        let images: Vec<_> = images.iter().map(image).collect();
-        json_line(&serde_json::json!({
-            "event": "rolled_back", "application": application.as_str(), "images": images
-        }));
-        return;
+        let application = application.as_str();
+        return json_line(&Said::RolledBack { application, images: &images });
     }
-    for image in images {
-        println!("{} {}", image.name, image.target);
+    for image in &images {
+        println!("{} {}", image.name, image.digest);
     }
 }
 
 fn say_collected(options: &Options, leftovers: usize, pulls: usize) {
     if options.json {
-        json_line(&serde_json::json!({ "removed_leftovers": leftovers, "removed_pulls": pulls }));
+        json_line(&Collected { removed_leftovers: leftovers, removed_pulls: pulls });
     } else {
         println!("removed {leftovers} leftovers and the scratch files of {pulls} pulls");
     }

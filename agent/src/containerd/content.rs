@@ -46,7 +46,7 @@ impl Client {
         let total = i64::try_from(size).unwrap_or(i64::MAX);
         let pieces = Pieces { file, digest, total, offset: 0, labels: labels.clone(), done: false };
         let call = "/containerd.services.content.v1.Content/Write";
-        match self.streaming(call, pieces, |_: WriteContentResponse| Ok(())).await {
+        match self.streaming(call, pieces, |_: WriteContentResponse| ()).await {
             Err(error) if error.already_exists() => self.label_blob(digest, labels).await,
             other => other,
         }
@@ -83,11 +83,8 @@ impl BlobReader<'_> {
         let ask = ReadContentRequest { digest: self.digest.clone(), offset: self.offset, size };
         let call = "/containerd.services.content.v1.Content/Read";
         let mut piece = BytesMut::with_capacity(PIECE);
-        let keep = |answer: ReadContentResponse| {
-            piece.extend_from_slice(&answer.data);
-            Ok(())
-        };
-        self.client.streaming(call, std::iter::once(Ok(ask)), keep).await?;
+        let keep = |answer: ReadContentResponse| piece.extend_from_slice(&answer.data);
+        self.client.streaming(call, std::iter::once(ask), keep).await?;
         Ok(piece.freeze())
     }
 }
@@ -132,7 +129,7 @@ struct Pieces<'a> {
 }
 
 impl Iterator for Pieces<'_> {
-    type Item = Result<WriteContentRequest, GrpcError>;
+    type Item = WriteContentRequest;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -146,7 +143,7 @@ impl Iterator for Pieces<'_> {
         let offset = self.offset;
         self.offset += i64::try_from(read).unwrap_or(0);
         self.done = read == 0;
-        Some(Ok(WriteContentRequest {
+        Some(WriteContentRequest {
             action: if self.done { COMMIT } else { WRITE },
             // containerd locks a reference while it is written; another skiff may write the same blob.
             reference: format!("skiff-{}-{}", std::process::id(), self.digest),
@@ -155,7 +152,7 @@ impl Iterator for Pieces<'_> {
             offset,
             data: data.into(),
             labels: if self.done { std::mem::take(&mut self.labels) } else { BTreeMap::new() },
-        }))
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use smol::future::FutureExt;
 use std::future::poll_fn;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 use thiserror::Error;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
@@ -81,6 +82,9 @@ impl GrpcError {
     }
 }
 
+/// A call under way, in a box: so its states are not made again within those of each caller.
+type Calling<'a, T> = Pin<Box<dyn Future<Output = Result<T, GrpcError>> + 'a>>;
+
 /// A connection to containerd, for one namespace.
 #[derive(Debug)]
 pub struct Client {
@@ -124,13 +128,8 @@ impl Client {
         call: &'static str,
         ask: &A,
     ) -> Result<B, GrpcError> {
-        let mut answer = None;
-        self.exchange(call, std::iter::once(Ok(frame(ask))), |message| {
-            answer = Some(message);
-            Ok(())
-        })
-        .await?;
-        answer.ok_or_else(|| self.broken("an answer without a message"))
+        let message = self.ask(call, frame(ask)).await?;
+        B::decode(message).map_err(|error| self.broken(error))
     }
 
     /// A call with any number of messages each way. All are sent before any is looked at, which
@@ -139,28 +138,45 @@ impl Client {
         &self,
         call: &'static str,
         asks: I,
-        each: impl FnMut(B) -> Result<(), GrpcError>,
+        mut each: impl FnMut(B),
     ) -> Result<(), GrpcError>
     where
         A: Message,
         B: Message + Default,
-        I: IntoIterator<Item = Result<A, GrpcError>>,
+        I: IntoIterator<Item = A>,
     {
-        let frames = asks.into_iter().map(|ask| ask.map(|ask| frame(&ask)));
-        self.exchange(call, frames, each).await
+        let mut frames = asks.into_iter().map(|ask| frame(&ask));
+        let mut each = |message| {
+            each(B::decode(message).map_err(|error| self.broken(error))?);
+            Ok(())
+        };
+        self.exchange(call, &mut frames, &mut each).await
     }
 
-    async fn exchange<B: Message + Default>(
-        &self,
+    fn ask(&self, call: &'static str, frame: Bytes) -> Calling<'_, Bytes> {
+        Box::pin(async move {
+            let mut answer = None;
+            let mut keep = |message| {
+                answer = Some(message);
+                Ok(())
+            };
+            self.exchange(call, &mut std::iter::once(frame), &mut keep).await?;
+            answer.ok_or_else(|| self.broken("an answer without a message"))
+        })
+    }
+
+    /// The work of every call, on bytes: what knows a message's type is made again for each type.
+    fn exchange<'a>(
+        &'a self,
         call: &'static str,
-        frames: impl Iterator<Item = Result<Bytes, GrpcError>>,
-        mut each: impl FnMut(B) -> Result<(), GrpcError>,
-    ) -> Result<(), GrpcError> {
-        let work = async {
+        frames: &'a mut dyn Iterator<Item = Bytes>,
+        each: &'a mut dyn FnMut(Bytes) -> Result<(), GrpcError>,
+    ) -> Calling<'a, ()> {
+        let work = async move {
             let (mut body, response) = self.begin(call).await?;
             for frame in frames {
                 // A refusal closes the stream while we send; it is read below.
-                if self.send_all(&mut body, frame?).await.is_err() {
+                if self.send_all(&mut body, frame).await.is_err() {
                     break;
                 }
             }
@@ -170,16 +186,15 @@ impl Client {
             let mut body = response.into_body();
             let mut buffer = BytesMut::new();
             while let Some(message) = self.next_message(&mut body, &mut buffer).await? {
-                each(B::decode(message).map_err(|error| self.broken(error))?)?;
+                each(message)?;
             }
             let trailers = body.trailers().await.map_err(|error| self.broken(error))?;
             check_status(call, &trailers.unwrap_or_default())
         };
-        work.or(async {
+        Box::pin(work.or(async move {
             smol::Timer::after(TIMEOUT).await;
             Err(self.broken(format!("no answer to {call} for {} s", TIMEOUT.as_secs())))
-        })
-        .await
+        }))
     }
 
     async fn begin(

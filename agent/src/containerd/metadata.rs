@@ -1,12 +1,16 @@
 //! Reads index, manifest and config of an image as streams of JSON: what is looked for is kept,
 //! whatever the documents' length.
 
-use serde::de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer as _, IgnoredAny, SeqAccess, Visitor,
+};
+use serde_json::Deserializer;
+use serde_json::de::IoRead;
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::fmt;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use thiserror::Error;
 
 /// A document is not what it should be.
@@ -58,22 +62,39 @@ pub struct IndexPlatform {
     pub architecture: String,
 }
 
+/// A document as it is read, of one type whatever it comes from: the parser is made again for each
+/// type of its input.
+type Document<'a> = Deserializer<IoRead<BufReader<&'a mut dyn Read>>>;
+
+fn document(input: &mut dyn Read) -> Document<'_> {
+    Deserializer::from_reader(BufReader::with_capacity(4096, input))
+}
+
+fn whole<T: DeserializeOwned>(input: &mut dyn Read) -> Result<T, MetadataError> {
+    let mut document = document(input);
+    let read = T::deserialize(&mut document).and_then(|read| document.end().map(|()| read));
+    read.map_err(MetadataError::Json)
+}
+
 /// Whether an index lists this manifest.
-pub fn index_lists(index: impl Read, manifest: &Digest) -> Result<bool, MetadataError> {
+pub fn index_lists(index: &mut dyn Read, manifest: &Digest) -> Result<bool, MetadataError> {
     let mut listed = false;
     let manifest = manifest.to_string();
-    each_in_index(index, |entry| listed |= entry.digest == manifest)?;
+    each_in_index(index, &mut |entry| listed |= entry.digest == manifest)?;
     Ok(listed)
 }
 
 /// Calls `each` with every manifest of an index.
-pub fn each_in_index(index: impl Read, each: impl FnMut(IndexEntry)) -> Result<(), MetadataError> {
+pub fn each_in_index(
+    index: &mut dyn Read,
+    each: &mut dyn FnMut(IndexEntry),
+) -> Result<(), MetadataError> {
     let seed = Field { name: "manifests", inner: Each(each, std::marker::PhantomData) };
-    parse(index, seed).map(|_| ())
+    document(index).deserialize_map(seed).map(drop).map_err(MetadataError::Json)
 }
 
 /// Reads a manifest.
-pub fn read_manifest(manifest: impl Read) -> Result<Manifest, MetadataError> {
+pub fn read_manifest(manifest: &mut dyn Read) -> Result<Manifest, MetadataError> {
     #[derive(Deserialize)]
     struct Document {
         config: Descriptor,
@@ -83,14 +104,14 @@ pub fn read_manifest(manifest: impl Read) -> Result<Manifest, MetadataError> {
     struct Descriptor {
         digest: String,
     }
-    let document: Document = serde_json::from_reader(manifest).map_err(MetadataError::Json)?;
+    let document: Document = whole(manifest)?;
     let config = Digest::parse(&document.config.digest).ok_or(MetadataError::Digest)?;
     Ok(Manifest { config, layers: document.layers.0 })
 }
 
 /// Reads a config: folds its diff IDs into the chain ID, `sha256(chain + " " + next)`, from the
 /// first diff ID on (OCI image specification, config.md, "Layer ChainID").
-pub fn read_config(config: impl Read) -> Result<Config, MetadataError> {
+pub fn read_config(config: &mut dyn Read) -> Result<Config, MetadataError> {
     #[derive(Deserialize)]
     struct Document {
         rootfs: RootFs,
@@ -99,7 +120,7 @@ pub fn read_config(config: impl Read) -> Result<Config, MetadataError> {
     struct RootFs {
         diff_ids: Chain,
     }
-    let document: Document = serde_json::from_reader(config).map_err(MetadataError::Json)?;
+    let document: Document = whole(config)?;
     let Chain { id, layers } = document.rootfs.diff_ids;
     Ok(Config { chain_id: id.ok_or(MetadataError::Digest)?, layers })
 }
@@ -108,7 +129,7 @@ pub fn read_config(config: impl Read) -> Result<Config, MetadataError> {
 struct Count(usize);
 
 impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut count = 0;
         deserializer.deserialize_seq(Each(|_: IgnoredAny| count += 1, std::marker::PhantomData))?;
         Ok(Self(count))
@@ -122,7 +143,7 @@ struct Chain {
 }
 
 impl<'de> Deserialize<'de> for Chain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut chain = Self { id: None, layers: 0 };
         let mut bad = false;
         let fold = |diff_id: String| {
@@ -165,7 +186,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for Each<F, T> {
 impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for Each<F, T> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
@@ -196,14 +217,6 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Field<S> {
     }
 }
 
-fn parse<'de, S: DeserializeSeed<'de>>(
-    document: impl Read,
-    field: Field<S>,
-) -> Result<Option<S::Value>, MetadataError> {
-    let mut deserializer = serde_json::Deserializer::from_reader(document);
-    deserializer.deserialize_map(field).map_err(MetadataError::Json)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,29 +234,29 @@ mod tests {
             digest('b')
         );
         let parsed = |fill| Digest::parse(&digest(fill)).unwrap();
-        assert!(index_lists(index.as_bytes(), &parsed('a')).unwrap());
-        assert!(index_lists(index.as_bytes(), &parsed('b')).unwrap());
-        assert!(!index_lists(index.as_bytes(), &parsed('c')).unwrap());
-        assert!(index_lists(&b"[]"[..], &parsed('a')).is_err());
+        assert!(index_lists(&mut index.as_bytes(), &parsed('a')).unwrap());
+        assert!(index_lists(&mut index.as_bytes(), &parsed('b')).unwrap());
+        assert!(!index_lists(&mut index.as_bytes(), &parsed('c')).unwrap());
+        assert!(index_lists(&mut &b"[]"[..], &parsed('a')).is_err());
 
         let manifest =
             format!(r#"{{"config":{{"digest":"{}"}},"layers":[{{"a":1}},{{}}]}}"#, digest('c'));
         let expected = Manifest { config: parsed('c'), layers: 2 };
-        assert_eq!(read_manifest(manifest.as_bytes()).unwrap(), expected);
-        assert!(read_manifest(&b"{}"[..]).is_err());
+        assert_eq!(read_manifest(&mut manifest.as_bytes()).unwrap(), expected);
+        assert!(read_manifest(&mut &b"{}"[..]).is_err());
     }
 
     #[test]
     fn chain_ids_are_folded() {
         let one = format!(r#"{{"rootfs":{{"diff_ids":["{}"]}}}}"#, digest('a'));
-        let config = read_config(one.as_bytes()).unwrap();
+        let config = read_config(&mut one.as_bytes()).unwrap();
         assert_eq!((config.chain_id.to_string(), config.layers), (digest('a'), 1));
         let two = format!(r#"{{"rootfs":{{"diff_ids":["{}","{}"]}}}}"#, digest('a'), digest('b'));
-        let config = read_config(two.as_bytes()).unwrap();
+        let config = read_config(&mut two.as_bytes()).unwrap();
         let expected = Sha256::digest(format!("{} {}", digest('a'), digest('b')));
         assert_eq!((config.chain_id.0, config.layers), (expected.into(), 2));
         for bad in [r#"{"rootfs":{"diff_ids":["x"]}}"#, r#"{"rootfs":{"diff_ids":[]}}"#, "{"] {
-            assert!(read_config(bad.as_bytes()).is_err(), "{bad}");
+            assert!(read_config(&mut bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

@@ -153,12 +153,11 @@ impl Client {
         };
         let mut found = Vec::new();
         let call = "/containerd.services.snapshots.v1.Snapshots/List";
-        self.streaming(call, std::iter::once(Ok(ask)), |answer: ListSnapshotsResponse| {
+        self.streaming(call, std::iter::once(ask), |answer: ListSnapshotsResponse| {
             let infos = answer.info.into_iter().map(SnapshotInfo::from);
             found.extend(
                 infos.filter(|info| info.kind == Kind::Other && info.name.starts_with(prefix)),
             );
-            Ok(())
         })
         .await?;
         Ok(found)

@@ -9,7 +9,7 @@ use skiff_protocol::Digest;
 use skiff_protocol::limits::MAX_BLOB;
 use skiff_protocol::record::{Blob, Image, Role};
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// One blob, in a scratch file.
@@ -181,18 +181,18 @@ fn check_image(image: &StoredImage) -> Result<Digest, PullError> {
         return Err(mismatch("its index or manifest is not what the image record would point to"));
     }
     if let Some(index) = &image.index {
-        let listed = metadata::index_lists(open(&index.path)?, &manifest.digest)
+        let listed = metadata::index_lists(&mut open(&index.path)?, &manifest.digest)
             .map_err(|source| PullError::Document { role: "index", image: name(), source })?;
         if !listed {
             return Err(mismatch("its index does not list its manifest"));
         }
     }
-    let summary = metadata::read_manifest(open(&manifest.path)?)
+    let summary = metadata::read_manifest(&mut open(&manifest.path)?)
         .map_err(|source| PullError::Document { role: "manifest", image: name(), source })?;
     if summary.config != config.digest {
         return Err(mismatch("its manifest names another config"));
     }
-    let chain = metadata::read_config(open(&config.path)?)
+    let chain = metadata::read_config(&mut open(&config.path)?)
         .map_err(|source| PullError::Document { role: "config", image: name(), source })?;
     if chain.layers != summary.layers {
         return Err(mismatch("its manifest and its config have different numbers of layers"));
@@ -200,9 +200,8 @@ fn check_image(image: &StoredImage) -> Result<Digest, PullError> {
     Ok(chain.chain_id)
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, PullError> {
-    let file = File::open(path).map_err(|source| io(path, source))?;
-    Ok(BufReader::with_capacity(4096, file))
+fn open(path: &Path) -> Result<File, PullError> {
+    File::open(path).map_err(|source| io(path, source))
 }
 
 fn io(path: &Path, source: std::io::Error) -> PullError {

@@ -102,13 +102,14 @@ impl ContainerdTarget {
     fn candidates(&self, index: &Digest) -> Result<Vec<Digest>, TargetError> {
         let (mut ours, mut others) = (Vec::new(), Vec::new());
         let device = platform::of_this_device();
-        let read = metadata::each_in_index(self.client.blob(index.to_string()), |entry| {
-            let fits = entry.platform.architecture == device.architecture;
-            let list = if fits { &mut ours } else { &mut others };
-            if list.len() < MAX_CANDIDATES {
-                list.extend(Digest::parse(&entry.digest));
-            }
-        });
+        let read =
+            metadata::each_in_index(&mut self.client.blob(index.to_string()), &mut |entry| {
+                let fits = entry.platform.architecture == device.architecture;
+                let list = if fits { &mut ours } else { &mut others };
+                if list.len() < MAX_CANDIDATES {
+                    list.extend(Digest::parse(&entry.digest));
+                }
+            });
         if understood(read)?.is_none() {
             return Ok(Vec::new());
         }
@@ -121,9 +122,9 @@ impl ContainerdTarget {
         manifest: Digest,
         bases: &mut Vec<HeldImage>,
     ) -> Result<Option<Found>, TargetError> {
-        let summary = metadata::read_manifest(self.client.blob(manifest.to_string()));
+        let summary = metadata::read_manifest(&mut self.client.blob(manifest.to_string()));
         let Some(summary) = understood(summary)? else { return Ok(None) };
-        let config = metadata::read_config(self.client.blob(summary.config.to_string()));
+        let config = metadata::read_config(&mut self.client.blob(summary.config.to_string()));
         let Some(config) = understood(config)? else { return Ok(None) };
         let chain_id = config.chain_id;
         let depth = self.walk(chain_id.to_string(), bases).await?;

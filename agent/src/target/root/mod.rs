@@ -27,7 +27,7 @@ use records::{About, io, read_record, write_atomically};
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::fs::{self, File};
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// A plain directory.
@@ -257,12 +257,12 @@ impl RootTarget {
 
     fn config_of(&self, manifest: &Digest) -> Result<Option<Digest>, TargetError> {
         let path = self.blob_path(manifest);
-        let file = match File::open(&path) {
-            Ok(file) => BufReader::with_capacity(4096, file),
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(io(&path, source)),
         };
-        let summary = metadata::read_manifest(file)
+        let summary = metadata::read_manifest(&mut file)
             .map_err(|source| TargetError::Manifest { digest: *manifest, source })?;
         Ok(Some(summary.config))
     }
