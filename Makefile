@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build cross images lint deny unit test test-long bench demo
+.PHONY: help build cross images lint deny unit test test-long bench power-cuts demo
 
 DENY := target/tools/bin/cargo-deny
 
@@ -39,7 +39,11 @@ test: ## all tests (as root; installs what they need; prints the seconds of each
 test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them)
 	@SKIFF_CUTS=20 tests/run.sh
 
-bench: ## 200 power cuts, which takes hours (as root)
+bench: ## numbers on real images, as tables (as root; PARTS="updates ingest" for some of them)
+	@tests/run.sh install build images
+	@cargo test --release --locked -q -p skiff-tests --test bench -- $(PARTS)
+
+power-cuts: ## 200 power cuts, which takes hours (as root)
 	@SKIFF_CUTS=200 tests/run.sh install build images cross programs qemu power-cut
 
 demo: ## pull a real image, run it, update it, beside stock containerd (as root)

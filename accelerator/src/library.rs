@@ -317,7 +317,9 @@ impl Library for Images {
                 store.put_delta(delta).await?;
             }
             for (name, tree) in &plan.names {
-                store.put_state(*tree, name).await?;
+                // Without the registry's host, which differs from device to device.
+                let name = Reference::parse(name).map_or(name.clone(), |name| name.to_string());
+                store.put_state(*tree, &name).await?;
             }
             store.put_plan(plan.id, plan.inputs).await
         };

@@ -61,8 +61,11 @@ fn bases(device: &Containerd) -> usize {
 fn three_containers_are_one_deployment() {
     let sandbox = Sandbox::new();
     let registry = Registry::start(&sandbox);
-    let references =
-        ["old", "new"].map(|tag| [0, 1, 2].map(|index| push(&sandbox, &registry, index, tag)));
+    let old = [0, 1, 2].map(|index| push(&sandbox, &registry, index, "old"));
+    // The second one stays as it is.
+    let new =
+        [push(&sandbox, &registry, 0, "new"), old[1].clone(), push(&sandbox, &registry, 2, "new")];
+    let references = [old, new];
     let stock_side = Containerd::start(&sandbox);
     let stock = references.each_ref().map(|all| all.each_ref().map(|one| stock_side.stock(one)));
     let [old, new] = &references;
@@ -138,8 +141,13 @@ fn three_containers_are_one_deployment() {
     check_records("forward", new, &stock[1]);
 
     let dot = run(Accelerator::program(), &["graph", "--data", data.to_str().unwrap()]);
+    // A stock pull beside it.
+    let beside = device.stock(&old[0]);
+    assert_eq!(stock[0][0].report(&beside.tree), None, "a stock pull beside Skiff's");
+
     for reference in old.iter().chain(new) {
-        assert!(dot.contains(reference.as_str()), "{reference} is not in the graph:\n{dot}");
+        let (_, reference) = reference.split_once('/').unwrap();
+        assert!(dot.contains(reference), "{reference} is not in the graph:\n{dot}");
     }
     println!("{dot}");
     let after = Tree::read(&registry.data()).unwrap();

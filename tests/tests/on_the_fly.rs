@@ -5,7 +5,30 @@
 use skiff_tests::compare::Tree;
 use skiff_tests::harness::{Accelerator, Containerd, Registry, Request, Sandbox, Skiff, images};
 use skiff_tests::layout::Layout;
+use skiff_tests::spans;
+use std::collections::HashSet;
 use std::path::Path;
+
+/// Uncompressed bytes between two places where a layer can be entered.
+const INTERVAL: u64 = 2 << 20;
+
+/// What is read is what is needed and half as much, and one interval for each gap.
+fn check_reads(layout: &Layout, tag: &str, mut needed: HashSet<[u8; 32]>, requests: &[Request]) {
+    let manifest = layout.manifest_of(tag);
+    let (mut span, mut gaps, mut read) = (0, 0, 0);
+    for layer in manifest["layers"].as_array().unwrap() {
+        let digest = layer["digest"].as_str().unwrap();
+        let blob = layout.blob(digest);
+        let (spans, tar) = spans::of(&blob, &mut needed, 64 * 1024);
+        span += spans.iter().map(|span| span.end - span.start).sum::<u64>();
+        gaps += spans.len() as u64 * (INTERVAL * blob.len() as u64 / tar);
+        let ranges = requests.iter().filter(|one| one.status == 206 && one.path.ends_with(digest));
+        read += ranges.map(|one| one.bytes).sum::<u64>();
+    }
+    println!("{tag}: {read} bytes read, {span} are needed, {gaps} in intervals at gaps");
+    assert!(needed.is_empty(), "contents of {tag} are in none of its layers");
+    assert!(read <= span * 3 / 2 + gaps, "{read} bytes read, {span} are needed, {gaps} at gaps");
+}
 
 /// Bytes of all files below a directory.
 fn bytes_below(directory: &Path) -> u64 {
@@ -34,6 +57,10 @@ fn contents_come_out_of_the_registrys_blobs() {
         let requests = registry.requests();
         let tag = reference.rsplit(':').next().unwrap();
         check_requests(&layout, tag, &requests);
+        if reference == &new {
+            let needed = spans::new_contents(&stock_old.tree, &stock_new.tree);
+            check_reads(&layout, tag, needed, &requests);
+        }
     }
     // A third time, with everything known: no layer is read whole.
     let other = Skiff::root(&sandbox, &sandbox.directory("root"));

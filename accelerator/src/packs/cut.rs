@@ -6,6 +6,7 @@ use crate::mapped::Mapped;
 use crate::plan::contents::Contents;
 use crate::plan::space::Space;
 use crate::tree::Content;
+use futures_util::future::try_join_all;
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::sync::Arc;
@@ -99,23 +100,27 @@ impl<R: ReadContent> Cutter<R> {
         Pack::new(&encoded).map_err(PackError::Memory)
     }
 
-    /// Reads what a pack holds.
+    /// Reads what a pack holds: all pieces at once, so that what has to be fetched is fetched in one
+    /// round trip, as far as the reader allows.
     pub async fn fill(&self, number: u32) -> Result<Mapped, PackError> {
         let len = usize::try_from(self.len(number)).unwrap_or(0);
         let mut bytes = Mapped::zeroed(len).map_err(PackError::Memory)?;
         let mut rest = &mut bytes[..];
+        let mut reads = Vec::new();
         for piece in self.space.pack(number) {
             let Some(needed) = self.contents.get(piece.content) else { continue };
             let len = usize::try_from(piece.len).unwrap_or(0);
             let (into, behind) = std::mem::take(&mut rest).split_at_mut(len);
             rest = behind;
-            self.reader.read(needed.image, &needed.content, piece.offset, into).await.map_err(
-                |source| {
+            reads.push(async move {
+                let read = self.reader.read(needed.image, &needed.content, piece.offset, into);
+                read.await.map_err(|source| {
                     let content = Digest(needed.content.sha256);
                     PackError::Read { content, source }
-                },
-            )?;
+                })
+            });
         }
+        try_join_all(reads).await?;
         Ok(bytes)
     }
 }

@@ -4,6 +4,7 @@
 use super::{Pool, PostgresUrl, Store, StoreError, StoredLayer};
 use crate::causes::chain;
 use crate::layer::AppliedLayer;
+use crate::plan::Delta;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use sqlx::migrate::MigrateDatabase as _;
@@ -77,6 +78,54 @@ async fn what_is_put_is_got(place: &Place) {
     store.put_layer(key, &layer(None)).await.unwrap();
     let found = store.layer(key).await.unwrap().unwrap();
     assert_eq!(found.index.as_deref(), Some(&b"\0index\xff"[..]));
+}
+
+async fn the_graph_is_kept(place: &Place) {
+    let store = place.open().await.unwrap();
+    let (old, new) = (Digest([1; 32]), Digest([2; 32]));
+    let tree = Tree::default();
+    let whole = Delta { parent: None, child: old, entries: 7, content_bytes: 70 };
+    let update = Delta { parent: Some(old), child: new, entries: 1, content_bytes: 9 };
+    for _ in 0..2 {
+        store.put_base(old, &tree).await.unwrap();
+        store.put_state(new, "a:2").await.unwrap();
+        store.put_delta(&whole).await.unwrap();
+        store.put_delta(&update).await.unwrap();
+    }
+    store.put_state(new, "a:latest").await.unwrap();
+    store.measured(&update, 5).await.unwrap();
+    // Once more, as for the next device: what was measured stays.
+    store.put_delta(&update).await.unwrap();
+    assert_eq!(store.base(old).await.unwrap(), Some(tree));
+    assert_eq!(store.base(new).await.unwrap(), None);
+    let graph = store.graph().await.unwrap();
+    let states: Vec<_> = graph.states.iter().map(|one| (one.tree, one.names.join(" "))).collect();
+    assert_eq!(states, [(old, String::new()), (new, "a:2 a:latest".to_owned())]);
+    let deltas = graph.deltas.iter();
+    let deltas: Vec<_> = deltas.map(|one| (one.parent, one.entries, one.sent_bytes)).collect();
+    assert_eq!(deltas, [(None, 7, None), (Some(old), 1, Some(5))]);
+
+    let images = |names: &[&str]| -> Vec<String> { names.iter().map(|&n| n.to_owned()).collect() };
+    assert_eq!(store.application("shop").await.unwrap(), None);
+    store.put_application("shop", &images(&["a:1"])).await.unwrap();
+    store.put_application("shop", &images(&["b:1", "a:2"])).await.unwrap();
+    store.put_application("bar", &images(&["c"])).await.unwrap();
+    assert_eq!(store.application("shop").await.unwrap(), Some(images(&["b:1", "a:2"])));
+    let all = store.applications().await.unwrap();
+    assert_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["bar", "shop"]);
+    assert!(store.remove_application("shop").await.unwrap());
+    assert!(!store.remove_application("shop").await.unwrap());
+}
+
+#[tokio::test]
+async fn sqlite_keeps_the_graph() {
+    the_graph_is_kept(&Place::sqlite()).await;
+}
+
+#[tokio::test]
+#[ignore = "tests/tests/database.rs runs it"]
+async fn postgres_keeps_the_graph() {
+    the_graph_is_kept(&Place::postgres("graph").await).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,65 @@
+//! The speed of ingest on one processor, beside `gzip -dc | sha256sum` of the same blobs.
+
+use skiff_tests::harness::{Accelerator, Sandbox, images, run};
+use skiff_tests::layout::Layout;
+use std::time::{Duration, Instant};
+
+const RUNS: usize = 5;
+
+pub(super) fn table() {
+    println!(
+        "\n### Ingest on one processor, beside `gzip -dc | sha256sum` ({RUNS} runs, medians)\n"
+    );
+    println!("| | gzip and sha256sum | ingest | speed of ingest as a ratio |");
+    println!("|---|---:|---:|---:|");
+    for image in ["nginx", "mariadb", "node-red"] {
+        println!("| {image} | {} |", row(image));
+    }
+}
+
+fn row(image: &str) -> String {
+    let layout = Layout::open(&images(), image);
+    let layers = layout.manifest_of("new")["layers"].as_array().unwrap().clone();
+    let blobs: Vec<String> = layers
+        .iter()
+        .map(|layer| layout.blob_path(layer["digest"].as_str().unwrap()).display().to_string())
+        .collect();
+    let script = "for blob; do gzip -dc \"$blob\" | sha256sum; done";
+    let mut gzip = vec!["-c", "0", "sh", "-ec", script, "sh"];
+    gzip.extend(blobs.iter().map(String::as_str));
+    let program = Accelerator::program().display().to_string();
+    let (name, registry) = (format!("{image}:new"), format!("oci:{}", images().display()));
+    let sandbox = Sandbox::new();
+    // Once, so that the blobs are in memory.
+    run("taskset", &gzip);
+    let (mut by_gzip, mut by_ingest) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        by_gzip.push(timed(&gzip));
+        let data = sandbox.directory("data").display().to_string();
+        by_ingest.push(timed(&[
+            "-c",
+            "0",
+            &program,
+            "ingest",
+            &name,
+            "--registry",
+            &registry,
+            "--data",
+            &data,
+        ]));
+    }
+    let (gzip, ingest) = (median(by_gzip), median(by_ingest));
+    let ratio = gzip.as_secs_f64() / ingest.as_secs_f64();
+    format!("{:.2} s | {:.2} s | {ratio:.2}", gzip.as_secs_f64(), ingest.as_secs_f64())
+}
+
+fn timed(command: &[&str]) -> Duration {
+    let started = Instant::now();
+    run("taskset", command);
+    started.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
