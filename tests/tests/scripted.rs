@@ -6,7 +6,7 @@ use skiff_protocol::Digest;
 use skiff_protocol::record::Parent;
 use skiff_protocol::request::{DeployRequest, Want};
 use skiff_tests::compare::report;
-use skiff_tests::harness::{Containerd, Outcome, Sandbox, Skiff};
+use skiff_tests::harness::{Containerd, Outcome, Sandbox, Skiff, wait_for};
 use skiff_tests::script::{Images, Layers, answer, manifest, serve, sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,12 @@ impl Device {
         }
     }
 
+    /// Checks the number of snapshots. containerd collects garbage when it likes, too.
+    fn comes_to(&self, snapshots: usize, when: &str) {
+        let there = wait_for(Duration::from_secs(20), || self.count() == snapshots);
+        assert!(there, "{} snapshots, not {snapshots} {when}", self.count());
+    }
+
     /// Name and depth of what a request says is held.
     fn held(asked: &[u8]) -> Vec<(String, u16)> {
         let request = DeployRequest::decode(asked).unwrap();
@@ -131,7 +137,7 @@ fn an_application_on_a_base_is_deployed_and_rolled_back() {
         let first: [(&str, u8, &[&str]); 2] =
             [("db", 1, &["base", "db-1"]), ("host:5000/web:1", 1, &["base", "web-1"])];
         device.check(&first, &[]);
-        assert_eq!(device.count(), 3);
+        device.comes_to(3, "");
         let nothing = device.skiff.run(&["rollback", "shop"]);
         assert_eq!(nothing.code, 3, "{}", nothing.stderr);
 
@@ -149,7 +155,7 @@ fn an_application_on_a_base_is_deployed_and_rolled_back() {
             images.iter().map(|(name, version, _)| (*name, *version)).collect::<Vec<_>>()
         };
         device.check(&second, &versions(&first));
-        assert_eq!(device.count(), 4);
+        device.comes_to(4, "");
 
         // Nothing new: what was before stays. Each image is held once, by its own name.
         let asked = device.deploy(&[("host:5000/web:2", 2, None), ("db", 1, None)], &[]);
@@ -163,7 +169,7 @@ fn an_application_on_a_base_is_deployed_and_rolled_back() {
             assert_eq!(back["application"], "shop");
             assert_eq!(back["images"].as_array().unwrap().len(), 2);
             device.check(now, &versions(before));
-            assert_eq!(device.count(), 4);
+            device.comes_to(4, "");
         }
 
         // A switch that was begun is finished by whatever comes next.
@@ -180,7 +186,7 @@ fn an_application_on_a_base_is_deployed_and_rolled_back() {
         let refused = device.skiff.run(&["rollback", "shop"]);
         assert_eq!(refused.code, 3, "{}", refused.stderr);
         device.check(&second, &[("db", 1)]);
-        assert_eq!(device.count(), 3);
+        device.comes_to(3, "");
 
         // Two deployments later nothing is left of the first one, nor of the base.
         let third: [(&str, u8, &[&str]); 1] = [("db", 3, &["db-3"])];
@@ -232,7 +238,7 @@ fn a_deployment_or_rollback_that_is_killed_is_done_or_not() {
                 done += 1;
             }
             check(current, previous);
-            assert_eq!(device.count(), 5, "killed for the {time}th time");
+            device.comes_to(5, &format!("killed for the {time}th time"));
         }
         assert!(done > 0 && done < TIMES, "{done} of {TIMES} deployments were finished");
 
@@ -250,7 +256,7 @@ fn a_deployment_or_rollback_that_is_killed_is_done_or_not() {
                 (previous, current) = (current, previous);
             }
             check(current, previous);
-            assert_eq!(device.count(), 5, "killed in a rollback for the {time}th time");
+            device.comes_to(5, &format!("killed in a rollback for the {time}th time"));
         }
     }
 }
