@@ -13,8 +13,9 @@
 //! ```
 //!
 //! `library` is what `serve` stands on: ingest, store and caches put together. `seek` finds a tar's
-//! bytes in the registry's blob. `reference` reads images' names; `single_flight`, `meter` and
-//! `causes` are small things that several modules need.
+//! bytes in the registry's blob. `applications` says what an application may be, `graph` shows what was planned.
+//! `reference` reads images' names; `single_flight`, `meter`, `mapped` (memory for big buffers) and `causes` are
+//! small things that several modules need.
 
 pub mod applications;
 pub mod cache;

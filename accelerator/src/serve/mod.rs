@@ -12,8 +12,8 @@
 //! (413) or is of another media type (415).
 //!
 //! ```text
-//! request ──▶ answer ──▶ library (images, trees) ──▶ plan ──▶ shipment ──▶ sink ══▶ body
-//!               │                                                            one place
+//! request ──▶ answer ──▶ library (images, trees) ──▶ prepared ──▶ shipment ──▶ sink ══▶ body
+//!               │                                     shared                     one place
 //!               └── runs in a task of its own, which ends when the body is dropped
 //! ```
 
