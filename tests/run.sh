@@ -30,7 +30,7 @@ part on-the-fly 120 cargo test --release --locked -p skiff-tests --test on_the_f
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
 part hostile 30 cargo test --release --locked -p skiff-tests --test hostile
 part scripted 120 cargo test --release --locked -p skiff-tests --test scripted
-part applications 240 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
+part applications 360 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
 part reroot 120 cargo test --release --locked -p skiff-tests --test reroot
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources
 part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
