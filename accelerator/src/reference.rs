@@ -64,14 +64,19 @@ impl Reference {
             _ => name,
         };
         let (repository, tag) = path.split_once(':').unwrap_or((path, "latest"));
-        if !is_repository(repository) {
-            return Err(error("its repository is not lower-case letters, digits and . _ - /"));
-        }
-        if !is_tag(tag) {
-            return Err(error("its tag is not letters, digits and . _ -, at most 128"));
-        }
+        check(repository, tag).map_err(error)?;
         let selector = digest.map_or_else(|| Selector::Tag(tag.to_owned()), Selector::Digest);
         Ok(Self { repository: repository.to_owned(), selector })
+    }
+
+    /// A tag of a repository, whose name has no host before it.
+    ///
+    /// # Errors
+    /// One of the names is none.
+    pub fn tag(repository: &str, tag: &str) -> Result<Self, ReferenceError> {
+        let error = |why| ReferenceError { text: format!("{repository}:{tag}"), why };
+        check(repository, tag).map_err(error)?;
+        Ok(Self { repository: repository.to_owned(), selector: Selector::Tag(tag.to_owned()) })
     }
 
     /// The manifest or index with this digest in a repository.
@@ -85,6 +90,17 @@ impl fmt::Display for Reference {
         let separator = if matches!(self.selector, Selector::Tag(_)) { ':' } else { '@' };
         write!(f, "{}{separator}{}", self.repository, self.selector)
     }
+}
+
+/// Says what is wrong with names.
+fn check(repository: &str, tag: &str) -> Result<(), &'static str> {
+    if !is_repository(repository) {
+        return Err("its repository is not lower-case letters, digits and . _ - /");
+    }
+    if !is_tag(tag) {
+        return Err("its tag is not letters, digits and . _ -, at most 128");
+    }
+    Ok(())
 }
 
 fn is_host(component: &str) -> bool {
@@ -141,6 +157,18 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(Reference::parse(text).unwrap().to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repository_of_a_registry_has_no_host() {
+        let reference = Reference::tag("dot.ted/a", "1").unwrap();
+        assert_eq!(reference.to_string(), "dot.ted/a:1");
+        assert_eq!(reference.repository, "dot.ted/a");
+        for (repository, tag) in
+            [("h:5000/a", "1"), ("a", ""), ("", "1"), ("../a", "1"), ("a", "1@x")]
+        {
+            assert!(Reference::tag(repository, tag).is_err(), "{repository} {tag}");
         }
     }
 

@@ -23,6 +23,11 @@ const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
+/// Whether a media type is a manifest's or an index's.
+pub fn is_image(media_type: &str) -> bool {
+    [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST].contains(&media_type)
+}
+
 /// What a blob is and how it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {

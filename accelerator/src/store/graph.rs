@@ -87,6 +87,17 @@ impl Store {
             .map(drop))
     }
 
+    /// Names of states after this one, at most so many, in the database's order.
+    pub async fn names_after(&self, name: &str, most: usize) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT name FROM states WHERE name > $1 ORDER BY name LIMIT $2";
+        let rows: Vec<(String,)> = either!(self, |pool| sqlx::query_as(sql)
+            .bind(name)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(pool)
+            .await)?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
+    }
+
     /// Keeps a delta; one that is known stays as it is.
     pub async fn put_delta(&self, delta: &Delta) -> Result<(), StoreError> {
         let sql = "INSERT INTO deltas (parent, child, entries, content_bytes) \

@@ -78,6 +78,14 @@ async fn what_is_put_is_got(place: &Place) {
     store.put_layer(key, &layer(None)).await.unwrap();
     let found = store.layer(key).await.unwrap().unwrap();
     assert_eq!(found.index.as_deref(), Some(&b"\0index\xff"[..]));
+
+    // Names of states, a page after the other, each once.
+    for (state, name) in [(key, "b"), (key, "a"), (absent, "a"), (key, "c")] {
+        store.put_state(state, name).await.unwrap();
+    }
+    assert_eq!(store.names_after("", 2).await.unwrap(), ["a", "b"]);
+    assert_eq!(store.names_after("b", 2).await.unwrap(), ["c"]);
+    assert!(store.names_after("c", 2).await.unwrap().is_empty());
 }
 
 async fn the_graph_is_kept(place: &Place) {
