@@ -6,6 +6,7 @@ use skiff_accelerator::store::PostgresUrl;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub(crate) const HELP: &str = "\
 skiff-accelerator: deltas of container images, beside an OCI registry
@@ -13,6 +14,7 @@ skiff-accelerator: deltas of container images, beside an OCI registry
 Usage:
   skiff-accelerator serve  --registry REGISTRY --data DIR [--listen ADDR:PORT]
                            [--database URL] [--cache-bytes N] [--level N]
+                           [--platform OS/ARCH[/VARIANT]]... [--poll SECONDS]
   skiff-accelerator ingest --registry REGISTRY --data DIR [--platform OS/ARCH[/VARIANT]]
                            [--database URL] [--cache-bytes N] IMAGE...
   skiff-accelerator app    --data DIR [--database URL] set NAME IMAGE... | set NAME --compose FILE
@@ -20,7 +22,8 @@ Usage:
   skiff-accelerator graph  --data DIR [--database URL] [--json]
 
 Commands:
-  serve   Answer devices. Prints one line, `listening on ADDR:PORT`, once it does.
+  serve   Answer devices. Prints one line, `listening on ADDR:PORT`, once it does. Images that a
+          registry says were pushed (notifications to /v1/notify) are read ahead of time.
   ingest  Read images ahead of time. Prints a line for each: reference, manifest, entries,
           content bytes, seconds.
   app     Say which images an application has, for `skiff deploy NAME`: 1 to 32 references, or
@@ -35,7 +38,11 @@ Options:
                        PostgreSQL database (without TLS), which several accelerators may share, and
                        one of them reads a layer for all; default SQLite, DIR/metadata.db
   --listen ADDR:PORT   default 127.0.0.1:7780; port 0 takes any free port
-  --platform PLATFORM  default linux/ and this machine's architecture
+  --platform PLATFORM  default linux/ and this machine's architecture. `serve` takes several, and reads
+                       ahead for these; by default for those that devices asked for since the start,
+                       and before the first for this machine's
+  --poll SECONDS       look every so many seconds, at least 10, whether tags have moved that devices
+                       asked for or applications name, for registries that send no notifications
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
   --level N            how hard packs are compressed, 1 to 12; default 6
   -h, --help           this text
@@ -44,6 +51,7 @@ Options:
 Environment:
   PGPASSWORD           the password for --database, which other users can't see there as they can
                        in the command line; ~/.pgpass is read, too
+  SKIFF_NOTIFY_TOKEN   `serve`: notifications have to show it, as `Authorization: Bearer TOKEN`
   SKIFF_LOG            error, warn, info (default), debug or trace; the log goes to stderr
 
 Exit codes:
@@ -64,13 +72,22 @@ pub(crate) enum Command {
     /// Print the version.
     Version,
     /// Serve.
-    Serve { common: Common, listen: SocketAddr, level: i32 },
+    Serve { common: Common, listen: SocketAddr, level: i32, ahead: Ahead },
     /// Ingest images.
     Ingest { common: Common, platform: String, images: Vec<String> },
     /// Applications.
     App { metadata: Metadata, action: App },
     /// Print the graph.
     Graph { metadata: Metadata, json: bool },
+}
+
+/// What `serve` reads ahead of time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    /// For which platforms.
+    pub(crate) platforms: Vec<String>,
+    /// How often to look at tags.
+    pub(crate) poll: Option<Duration>,
 }
 
 /// What to do with applications.
@@ -116,7 +133,7 @@ pub(crate) fn parse(
     let mut values = Vec::new();
     let (mut registry, mut data, mut database) = (None, None, None);
     let mut cache_bytes = CACHE_BYTES;
-    let (mut listen, mut level, mut platform) = (None, None, None);
+    let (mut listen, mut level, mut ahead) = (None, None, Ahead::default());
     let (mut compose, mut json) = (None, false);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -129,7 +146,14 @@ pub(crate) fn parse(
             Long("listen") => listen = Some(parser.value()?.parse()?),
             Long("compose") => compose = Some(PathBuf::from(parser.value()?)),
             Long("json") => json = true,
-            Long("platform") => platform = Some(parser.value()?.string()?),
+            Long("platform") => ahead.platforms.push(parser.value()?.string()?),
+            Long("poll") => {
+                ahead.poll =
+                    Some(parser.value()?.parse_with(|text| match text.parse::<u32>() {
+                        Ok(seconds @ 10..) => Ok(Duration::from_secs(seconds.into())),
+                        _ => Err("it has to be a number of seconds, at least 10"),
+                    })?);
+            }
             Long("level") => {
                 level = Some(parser.value()?.parse_with(|text| match text.parse() {
                     Ok(level @ 1..=12) => Ok(level),
@@ -162,19 +186,20 @@ pub(crate) fn parse(
     };
     match command.as_str() {
         "serve" if !images.is_empty() => Err("`serve` takes no images".into()),
-        "serve" if platform.is_some() => Err("`serve` takes no --platform: devices say it".into()),
         "serve" => Ok(Command::Serve {
             common,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7780))),
             level: level.unwrap_or(PACK_LEVEL),
+            ahead,
         }),
-        "ingest" if listen.is_some() || level.is_some() => {
-            Err("`ingest` takes neither --listen nor --level".into())
+        "ingest" if listen.is_some() || level.is_some() || ahead.poll.is_some() => {
+            Err("`ingest` takes none of --listen, --level and --poll".into())
         }
+        "ingest" if ahead.platforms.len() > 1 => Err("`ingest` takes one --platform".into()),
         "ingest" if images.is_empty() => Err("`ingest` needs an image, like `nginx:1.27`".into()),
         "ingest" => Ok(Command::Ingest {
             common,
-            platform: platform.unwrap_or_else(native_platform),
+            platform: ahead.platforms.pop().unwrap_or_else(native_platform),
             images,
         }),
         other => Err(format!("there is no command {other:?}; see --help").into()),
@@ -205,7 +230,7 @@ fn database_url(value: OsString) -> Result<PostgresUrl, lexopt::Error> {
 }
 
 /// This machine, in the OCI's words.
-fn native_platform() -> String {
+pub(crate) fn native_platform() -> String {
     match std::env::consts::ARCH {
         "x86_64" => "linux/amd64".to_owned(),
         "aarch64" => "linux/arm64".to_owned(),
@@ -231,8 +256,18 @@ mod tests {
         };
         assert_eq!(
             parsed("serve --registry oci:/images --data=/data --listen [::1]:0 --level 12"),
-            Ok(Command::Serve { common, listen: "[::1]:0".parse().unwrap(), level: 12 })
+            Ok(Command::Serve {
+                common,
+                listen: "[::1]:0".parse().unwrap(),
+                level: 12,
+                ahead: Ahead::default()
+            })
         );
+        let serve =
+            "serve --registry oci:x --data d --poll 10 --platform linux/arm64 --platform linux/arm";
+        let Ok(Command::Serve { ahead, .. }) = parsed(serve) else { panic!("{serve}") };
+        assert_eq!(ahead.poll, Some(Duration::from_secs(10)));
+        assert_eq!(ahead.platforms, ["linux/arm64", "linux/arm"]);
         let ingest = parsed(
             "ingest a:1 --registry http://r --data d --platform linux/arm/v6 b:2 \
              --database postgres://u:p@h/d",
@@ -267,6 +302,10 @@ mod tests {
             ("serve --registry oci:x", "--data is missing"),
             ("serve --registry oci:x --data d image", "takes no images"),
             ("serve --registry oci:x --data d --level 13", "1 to 12"),
+            ("serve --registry oci:x --data d --poll 9", "at least 10"),
+            ("serve --registry oci:x --data d --poll 1h", "at least 10"),
+            ("ingest --registry oci:x --data d a --poll 10", "none of"),
+            ("ingest --registry oci:x --data d a --platform a/b --platform a/c", "one --platform"),
             ("ingest --registry oci:x --data d", "needs an image"),
             ("serve --registry oci:x --data d --database mysql://h/d", "has to be postgres://"),
             ("app --data d set shop", "`app` takes"),

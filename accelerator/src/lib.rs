@@ -12,12 +12,14 @@
 //!                       └──frames──▶ device
 //! ```
 //!
-//! `library` is what `serve` stands on: ingest, store and caches put together. `seek` finds a tar's
-//! bytes in the registry's blob. `applications` says what an application may be, `graph` shows what was planned.
-//! `reference` reads images' names; `single_flight`, `meter`, `mapped` (memory for big buffers) and `causes` are
-//! small things that several modules need.
+//! `library` is what `serve` stands on: ingest, store and caches put together. `watch` has new images ingested
+//! before a device asks. `seek` finds a tar's bytes in the registry's blob. `applications` says what an
+//! application may be, `graph` shows what was planned. `reference` reads images' names, `asked` remembers devices'
+//! platforms; `single_flight`, `meter`, `mapped` (memory for big buffers) and `causes` are small things that
+//! several modules need.
 
 pub mod applications;
+pub mod asked;
 pub mod cache;
 pub mod causes;
 pub mod contents;
@@ -36,3 +38,4 @@ pub mod serve;
 pub mod single_flight;
 pub mod store;
 pub mod tree;
+pub mod watch;

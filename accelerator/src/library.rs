@@ -1,5 +1,6 @@
 //! The service's library: ingest, store and caches put together.
 
+use crate::asked::Asked;
 use crate::cache::Cache;
 use crate::contents::Layers;
 use crate::contents::segments::Segments;
@@ -31,7 +32,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Images of one registry, with everything that is kept of them.
 #[derive(Debug)]
 pub struct Images {
+    registry: Arc<Registry>,
     ingest: Arc<Ingest>,
+    asked: Asked,
     packs: Arc<Cache>,
     making: SingleFlight<Digest>,
     /// Packs that answers have in memory: many devices that pull the same share them.
@@ -74,9 +77,11 @@ impl Images {
         let store = Store::open(data, database).await.map_err(OpenError::Store)?;
         let registry = Arc::new(registry);
         let segments = Arc::new(Segments::new(Arc::clone(&registry)));
-        let ingest = Arc::new(Ingest::new(registry, store, layers));
+        let ingest = Arc::new(Ingest::new(Arc::clone(&registry), store, layers));
         Ok(Self {
+            registry,
             ingest,
+            asked: Asked::default(),
             packs: Arc::new(packs),
             making: SingleFlight::default(),
             recent: Mutex::default(),
@@ -89,6 +94,16 @@ impl Images {
         self.ingest.store()
     }
 
+    /// Where images come from.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The platforms that devices got images for.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
     /// Ingests an image.
     pub async fn ingest(
         &self,
@@ -97,7 +112,17 @@ impl Images {
         meter: &Meter,
     ) -> Result<Image, Refusal> {
         let reference = Reference::parse(reference).map_err(|error| bad_reference(&error))?;
-        self.ingest.image(&reference, platform, meter).await.map_err(|error| refused(&error))
+        self.ingest_named(&reference, platform, meter).await
+    }
+
+    /// Ingests the image that a reference names now.
+    pub async fn ingest_named(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        meter: &Meter,
+    ) -> Result<Image, Refusal> {
+        self.ingest.image(reference, platform, meter).await.map_err(|error| refused(&error))
     }
 }
 
@@ -219,7 +244,10 @@ impl Library for Images {
         platform: &request::Platform<'_>,
         meter: &Meter,
     ) -> Result<Known<Self::Image>, Refusal> {
-        Ok(known(self.ingest(reference, &platform_of(platform), meter).await?))
+        let platform = platform_of(platform);
+        let image = self.ingest(reference, &platform, meter).await?;
+        self.asked.note(&platform);
+        Ok(known(image))
     }
 
     async fn held(

@@ -3,19 +3,23 @@
 
 mod cli;
 
-use cli::{App, Command, Common, HELP, Metadata};
+use cli::{Ahead, App, Command, Common, HELP, Metadata};
 use skiff_accelerator::applications::{self, ApplicationError};
 use skiff_accelerator::causes::chain;
 use skiff_accelerator::library::{Images, OpenError};
 use skiff_accelerator::meter::Meter;
-use skiff_accelerator::registry::platform::Platform;
+use skiff_accelerator::registry::platform::{Platform, PlatformError};
 use skiff_accelerator::serve::Service;
 use skiff_accelerator::serve::refusal::Refusal;
 use skiff_accelerator::store::{Store, StoreError};
+use skiff_accelerator::watch::platforms::Platforms;
+use skiff_accelerator::watch::token::{self, Token};
+use skiff_accelerator::watch::{Options, Watch};
 use skiff_protocol::response::FailureCode;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,7 +70,9 @@ async fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => say(HELP),
         Ok(Command::Version) => say(concat!("skiff-accelerator ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Serve { common, listen, level }) => serve(common, listen, level).await,
+        Ok(Command::Serve { common, listen, level, ahead }) => {
+            serve(common, listen, level, ahead).await
+        }
         Ok(Command::Ingest { common, platform, images }) => ingest(common, &platform, images).await,
         Ok(Command::App { metadata, action }) => app(&metadata, action).await,
         Ok(Command::Graph { metadata, json }) => graph(&metadata, json).await,
@@ -135,8 +141,29 @@ async fn graph(metadata: &Metadata, json: bool) -> Result<(), Failed> {
     say(&if json { graph.json() } else { graph.dot() })
 }
 
-async fn serve(common: Common, listen: SocketAddr, level: i32) -> Result<(), Failed> {
-    let images = open(&common).await?;
+/// What to read ahead, from the command line and the environment.
+fn options(ahead: Ahead) -> Result<Options, Failed> {
+    let platforms = ahead.platforms.iter().map(|text| platform(text));
+    let platforms = platforms.collect::<Result<Vec<_>, _>>()?;
+    let token = match std::env::var_os(token::VARIABLE) {
+        // What is no Unicode is no ASCII either.
+        Some(text) => Some(Token::new(text.to_str().unwrap_or_default())),
+        None => None,
+    };
+    let token =
+        token.transpose().map_err(|error| Failed { code: 2, sentence: error.to_string() })?;
+    let platforms = Platforms::new(platforms, platform(&cli::native_platform())?);
+    Ok(Options { platforms, poll: ahead.poll, token })
+}
+
+fn platform(text: &str) -> Result<Platform, Failed> {
+    let platform = text.parse();
+    platform.map_err(|error: PlatformError| Failed { code: 2, sentence: error.to_string() })
+}
+
+async fn serve(common: Common, listen: SocketAddr, level: i32, ahead: Ahead) -> Result<(), Failed> {
+    let options = options(ahead)?;
+    let images = Arc::new(open(&common).await?);
     let failed = |error: &std::io::Error| Failed {
         code: 3,
         sentence: format!("the address {listen} can't be used: {error}; choose another --listen"),
@@ -149,18 +176,15 @@ async fn serve(common: Common, listen: SocketAddr, level: i32) -> Result<(), Fai
     let stop = async move {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     };
-    let served = Service::new(images, level).run(listener, stop).await;
+    let service = Service::new(Arc::clone(&images), level);
+    let watch = Watch::start(&images, service.metrics(), options);
+    let served = service.with(watch.routes()).run(listener, stop).await;
     served.map_err(|error| Failed { code: 1, sentence: error.to_string() })
 }
 
-async fn ingest(common: Common, platform: &str, images: Vec<String>) -> Result<(), Failed> {
+async fn ingest(common: Common, for_platform: &str, images: Vec<String>) -> Result<(), Failed> {
     let library = open(&common).await?;
-    let platform: Platform = platform.parse().map_err(
-        |error: skiff_accelerator::registry::platform::PlatformError| Failed {
-            code: 2,
-            sentence: error.to_string(),
-        },
-    )?;
+    let platform = platform(for_platform)?;
     for reference in images {
         let started = Instant::now();
         let image = library.ingest(&reference, &platform, &Meter::default()).await?;

@@ -190,7 +190,7 @@ fn serve(runtime: &tokio::runtime::Runtime) -> SocketAddr {
     let memory = Memory::new(&[("old", OLD), ("new", NEW)]);
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    runtime.spawn(Service::new(memory, PACK_LEVEL).run(listener, std::future::pending()));
+    runtime.spawn(Service::new(Arc::new(memory), PACK_LEVEL).run(listener, std::future::pending()));
     address
 }
 

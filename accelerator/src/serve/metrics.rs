@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `skiff_build_info{version}` | 1 |
 //! | `skiff_deployments_total{result}` | answers by how they ended: `complete`, `failed`, `gone` |
+//! | `skiff_notifications_total{result}` | pushes that a registry told of: `queued`, `dropped` because the queue was full; and requests without the token: `refused` |
+//! | `skiff_ingests_ahead_total{result}` | images ingested before a device asked, known ones included: `complete`, `failed` for each try |
 //! | `skiff_sent_bytes_total` | bytes of response bodies handed to connections |
 //! | `skiff_ingest_seconds_sum`, `_count` | time from a request to its images' trees |
 //! | `skiff_plan_seconds_sum`, `_count` | time that planning took |
@@ -27,6 +29,8 @@ pub enum Ending {
 #[derive(Debug, Default)]
 pub struct Metrics {
     endings: [AtomicU64; 3],
+    notifications: [AtomicU64; 3],
+    ahead: [AtomicU64; 2],
     sent: AtomicU64,
     ingest: Summary,
     plan: Summary,
@@ -63,6 +67,21 @@ impl Metrics {
         self.endings[ending as usize].fetch_add(1, Relaxed);
     }
 
+    /// A push was told of, and queued or dropped.
+    pub fn notified(&self, queued: bool) {
+        self.notifications[usize::from(!queued)].fetch_add(1, Relaxed);
+    }
+
+    /// A notification did not show the token.
+    pub fn notification_refused(&self) {
+        self.notifications[2].fetch_add(1, Relaxed);
+    }
+
+    /// An image was ingested ahead, or failed to be.
+    pub fn ingested_ahead(&self, complete: bool) {
+        self.ahead[usize::from(!complete)].fetch_add(1, Relaxed);
+    }
+
     /// Bytes went to a connection.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Relaxed);
@@ -81,15 +100,20 @@ impl Metrics {
     /// The text that `GET /metrics` answers with.
     pub fn render(&self) -> String {
         let mut text = format!(
-            "# TYPE skiff_build_info gauge\nskiff_build_info{{version=\"{}\"}} 1\n\
-             # TYPE skiff_deployments_total counter\n",
+            "# TYPE skiff_build_info gauge\nskiff_build_info{{version=\"{}\"}} 1\n",
             env!("CARGO_PKG_VERSION")
         );
-        let endings =
-            [(Ending::Complete, "complete"), (Ending::Failed, "failed"), (Ending::Gone, "gone")];
-        for (ending, name) in endings {
-            let count = self.endings[ending as usize].load(Relaxed);
-            let _ = writeln!(text, "skiff_deployments_total{{result=\"{name}\"}} {count}");
+        let families: [(_, &[AtomicU64], &[&str]); 3] = [
+            ("skiff_deployments_total", &self.endings, &["complete", "failed", "gone"]),
+            ("skiff_notifications_total", &self.notifications, &["queued", "dropped", "refused"]),
+            ("skiff_ingests_ahead_total", &self.ahead, &["complete", "failed"]),
+        ];
+        for (name, counters, results) in families {
+            let _ = writeln!(text, "# TYPE {name} counter");
+            for (counter, result) in counters.iter().zip(results) {
+                let count = counter.load(Relaxed);
+                let _ = writeln!(text, "{name}{{result=\"{result}\"}} {count}");
+            }
         }
         let sent = self.sent.load(Relaxed);
         let _ =

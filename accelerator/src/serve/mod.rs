@@ -5,6 +5,7 @@
 //! | `POST /v1/deploy` | a deployment: a request message in, a stream of frames out |
 //! | `GET /healthz` | `ok` as long as the service runs |
 //! | `GET /v1/graph` | the graph of states and deltas as JSON; with `?format=dot` for Graphviz |
+//! | `POST /v1/notify` | what a registry says of pushes, see [`crate::watch`], which brings it |
 //! | `GET /metrics` | counters in Prometheus' text format, see [`metrics`] |
 //!
 //! Whatever the protocol can say, it says in frames, with status 200, so that an agent has one way
@@ -66,36 +67,52 @@ pub struct Service<L: Library> {
     ahead: Supply,
     preparations: Preparations<L>,
     level: i32,
+    more: Router,
 }
 
 impl<L: Library> Service<L> {
     /// A service on this library, whose packs are compressed with this level.
-    pub fn new(library: L, level: i32) -> Self {
+    pub fn new(library: Arc<L>, level: i32) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            library: Arc::new(library),
+            library,
             metrics: Arc::default(),
             permits: Arc::new(Semaphore::new(processors)),
             filling: Arc::new(Semaphore::new(FILLING * processors)),
             ahead: Supply::new(processors + 1, AHEAD * processors),
             preparations: Preparations::default(),
             level,
+            more: Router::new(),
         }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Serves these resources, too.
+    #[must_use]
+    pub fn with(mut self, more: Router) -> Self {
+        self.more = self.more.merge(more);
+        self
     }
 
     /// Serves until `stop` resolves; answers that have begun are finished.
     pub async fn run(
-        self,
+        mut self,
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
+        let more = std::mem::take(&mut self.more);
         let router = Router::new()
             .route(DEPLOY_PATH, post(deploy::<L>))
             .route("/healthz", get(async || "ok\n"))
             .route("/metrics", get(render::<L>))
             .route("/v1/graph", get(graph::<L>))
             .layer(DefaultBodyLimit::max(MAX_REQUEST))
-            .with_state(Arc::new(self));
+            .with_state(Arc::new(self))
+            .merge(more);
         let listener = listener.tap_io(|stream| {
             // A frame should not wait for the next; if the system can't, it is only slower.
             let _ = stream.set_nodelay(true);
