@@ -22,6 +22,7 @@ part lint 420 make --no-print-directory lint
 part deny 420 make --no-print-directory deny
 part unit 420 make --no-print-directory unit
 part database 240 cargo test --release --locked -p skiff-tests --test database
+part notify 60 cargo test --release --locked -p skiff-tests --test notify
 part images 420 tests/images/build.sh
 part cross 600 make --no-print-directory cross
 part compare 30 cargo test --release --locked -p skiff-compare

@@ -3,7 +3,8 @@
 use super::process::Daemon;
 use super::sandbox::Sandbox;
 use crate::compare::{FileType, Tree};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,7 +26,18 @@ impl Accelerator {
     /// Starts one with its data and log in this directory, which it may have had before, and with more
     /// arguments.
     pub fn start_with(directory: &Path, registry: &str, arguments: &[&str]) -> Self {
+        Self::start_in(directory, registry, arguments, &[])
+    }
+
+    /// Starts one with more environment, too.
+    pub fn start_in(
+        directory: &Path,
+        registry: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(Self::program());
+        command.envs(environment.iter().copied());
         command.args(["serve", "--registry", registry, "--listen", "127.0.0.1:0", "--data"]);
         command.arg(directory.join("data")).args(arguments);
         let mut daemon = Daemon::start(&mut command, &directory.join("log"), true);
@@ -65,6 +77,32 @@ impl Accelerator {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Asks it for something, with a body and with more header lines (each ends with `\r\n`). Gives the
+    /// status and the answer.
+    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let (host, length) = (&self.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n{headers}\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // It may have answered and closed before it has read all.
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        (status, answer)
+    }
+
+    /// One of its counters, by name and labels.
+    pub fn counter(&self, name: &str) -> u64 {
+        let (_, metrics) = self.ask("GET", "/metrics", "", b"");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}")).trim().parse().unwrap()
     }
 
     /// What it has logged.

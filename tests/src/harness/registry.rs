@@ -47,6 +47,21 @@ impl Request {
 impl Registry {
     /// Starts one with its files in the sandbox.
     pub fn start(sandbox: &Sandbox) -> Self {
+        Self::with(sandbox, "")
+    }
+
+    /// Starts one that sends notifications of pushes and pulls to this URL, with this token. What is not
+    /// taken is sent again after a moment.
+    pub fn notifying(sandbox: &Sandbox, url: &str, token: &str) -> Self {
+        let endpoint = format!(
+            "name: skiff, url: \"{url}\", timeout: 5s, threshold: 1, backoff: 200ms, \
+             headers: {{Authorization: [\"Bearer {token}\"]}}"
+        );
+        Self::with(sandbox, &format!("notifications: {{endpoints: [{{{endpoint}}}]}}\n"))
+    }
+
+    /// Starts one with more lines in its configuration.
+    fn with(sandbox: &Sandbox, more: &str) -> Self {
         let directory = sandbox.directory("registry");
         // Another process may take the port between these lines; then the registry ends, and we try again.
         for _ in 0..5 {
@@ -56,7 +71,7 @@ impl Registry {
             let text = format!(
                 "version: 0.1\nlog: {{accesslog: {{disabled: false}}, level: warn}}\n\
                  storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-                 http: {{addr: \"{host}\"}}\n",
+                 http: {{addr: \"{host}\"}}\n{more}",
                 directory.join("data").display()
             );
             std::fs::write(&config, text).unwrap();
