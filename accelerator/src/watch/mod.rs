@@ -10,9 +10,9 @@
 //! So whatever is lost here (the queue is in memory and bounded) costs time, never a wrong image.
 //!
 //! Whoever reaches the port can send notifications. One names a repository, a tag and a digest, and
-//! nothing else of it is used: the image is read from our own registry, with our own credentials, and checked
-//! as always. So nobody can bring an image in. What a stranger can cause is work: reading images that
-//! the registry has, each once, one at a time, as many as the queue takes. A shared secret
+//! nothing else of it is used: the image is read from our own registry, with our own credentials, and
+//! checked as always. So nobody can bring an image in. What a stranger can cause is work: reading images
+//! that the registry has, each once, one at a time, as many as the queue takes. A shared secret
 //! ([`token`]) keeps strangers out.
 
 mod envelope;
@@ -101,8 +101,8 @@ impl Inbox {
         match pushed {
             Ok(()) if self.full.ends() => tracing::info!("there is room again to ingest ahead"),
             Err(Full) if self.full.begins() => tracing::warn!(
-                "{} images wait to be ingested ahead, and no more are taken; they are ingested when a device \
-                 asks for them",
+                "{} images wait to be ingested ahead, and no more are taken; they are ingested when a \
+                 device asks for them",
                 queue::MOST
             ),
             _ => {}
