@@ -145,11 +145,9 @@ async fn graph(metadata: &Metadata, json: bool) -> Result<(), Failed> {
 fn options(ahead: Ahead) -> Result<Options, Failed> {
     let platforms = ahead.platforms.iter().map(|text| platform(text));
     let platforms = platforms.collect::<Result<Vec<_>, _>>()?;
-    let token = match std::env::var_os(token::VARIABLE) {
+    let token = std::env::var_os(token::VARIABLE)
         // What is no Unicode is no ASCII either.
-        Some(text) => Some(Token::new(text.to_str().unwrap_or_default())),
-        None => None,
-    };
+        .map(|text| Token::new(text.to_str().unwrap_or_default()));
     let token =
         token.transpose().map_err(|error| Failed { code: 2, sentence: error.to_string() })?;
     let platforms = Platforms::new(platforms, platform(&cli::native_platform())?);
