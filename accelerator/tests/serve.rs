@@ -163,8 +163,8 @@ impl Library for Memory {
         Ok(None)
     }
 
-    async fn application(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
-        Ok((name == "both").then(|| vec!["old".to_owned(), "new".to_owned()]))
+    async fn application(&self, _: &str) -> Result<Option<Vec<String>>, Refusal> {
+        Ok(None)
     }
 
     async fn keep_plan(&self, plan: Planned) -> Result<(), Refusal> {

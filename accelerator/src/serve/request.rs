@@ -28,21 +28,17 @@ pub(crate) fn parse(body: &[u8]) -> Result<(DeployRequest<'_>, Version), Refusal
     if !request.codecs.contains(Codecs::DEFLATE) {
         return Err(bad("the agent does not offer deflate, which every agent has to decode"));
     }
-    let references = request.held.iter().map(|held| held.reference);
-    match &request.want {
+    let wanted: &[&str] = match &request.want {
         Want::Images(images) if images.is_empty() => {
             return Err(bad("the request asks for no image; name at least one"));
         }
-        Want::Images(images) => {
-            if images.iter().copied().chain(references).any(|r| r.len() > MAX_REFERENCE) {
-                return Err(bad("an image reference in the request is longer than 512 bytes"));
-            }
-        }
-        Want::Application(_) if references.clone().any(|r| r.len() > MAX_REFERENCE) => {
-            return Err(bad("an image reference in the request is longer than 512 bytes"));
-        }
-        Want::Application(_) => {}
+        Want::Images(images) => images,
+        Want::Application(_) => &[],
         _ => return Err(bad("the request asks for something unknown; update the accelerator")),
+    };
+    let held = request.held.iter().map(|held| held.reference);
+    if wanted.iter().copied().chain(held).any(|reference| reference.len() > MAX_REFERENCE) {
+        return Err(bad("an image reference in the request is longer than 512 bytes"));
     }
     if request.held.iter().any(|held| held.depth == 0) {
         return Err(bad("a held image has no layers, which can't be"));
