@@ -1,6 +1,6 @@
 //! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
 //! [`layout`], [`hard`]), answers written by hand ([`script`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
-//! emulated [`device`], a [`fleet`], [`bounds`] and [`spans`] to measure against, and a [`harness`] for the real programs: docker-registry, containerd, the
+//! emulated [`device`], a [`fleet`], an image that is [`startable`] and cold, [`bounds`] and [`spans`] to measure against, and a [`harness`] for the real programs: docker-registry, containerd, the
 //! accelerator and the agent.
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +20,7 @@ mod push;
 pub mod random;
 pub mod script;
 pub mod spans;
+pub mod startable;
 pub mod tarball;
 
 pub use skiff_compare as compare;

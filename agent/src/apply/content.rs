@@ -124,19 +124,20 @@ impl ContentWriter {
             bytes = later;
             self.at += now.len() as u64;
             let ends = now.len() == room;
-            if row.state == self.takes {
-                let mut current = match self.current.take() {
-                    Some(current) => current,
-                    None => open(tables, number, row, at)?,
-                };
-                current.write(now)?;
-                if ends {
-                    current.close(tables)?;
-                } else {
-                    self.current = Some(current);
+            let mut current = self.current.take();
+            if current.is_none() && row.state == self.takes {
+                current = open(tables, number, row, at)?;
+            }
+            match current {
+                Some(mut current) => {
+                    current.write(now)?;
+                    if ends {
+                        current.close(tables)?;
+                    } else {
+                        self.current = Some(current);
+                    }
                 }
-            } else {
-                self.skip += now.len() as u64;
+                None => self.skip += now.len() as u64,
             }
             if ends {
                 self.next = number + 1;
@@ -151,7 +152,10 @@ impl ContentWriter {
         if let Some(current) = self.current.take() {
             self.next = current.number;
             self.skip = current.at;
-            tables.contents.put(current.number, &current.row)?;
+            // Unless its files were removed meanwhile.
+            if tables.contents.get(current.number)?.is_some_and(|row| row.state == self.takes) {
+                tables.contents.put(current.number, &current.row)?;
+            }
         }
         Ok(())
     }
@@ -165,12 +169,13 @@ impl ContentWriter {
     }
 }
 
+/// Opens a file of a content. Nothing if all of them were removed: then it is done with.
 fn open(
     tables: &mut Tables<'_>,
     number: u32,
     row: ContentRow,
     at: u64,
-) -> Result<Current, ApplyError> {
+) -> Result<Option<Current>, ApplyError> {
     let mut next = row.first;
     while let Some(entry) = next {
         let stored = tables.entries.get(entry)?;
@@ -192,9 +197,13 @@ fn open(
         };
         let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
         let paced = Paced::default();
-        return Ok(Current { number, row, file, entry, path, at, hash, paced });
+        return Ok(Some(Current { number, row, file, entry, path, at, hash, paced }));
     }
-    Err(ApplyError::Contradiction("a content belongs to no file"))
+    if row.first.is_none() {
+        return Err(ApplyError::Contradiction("a content belongs to no file"));
+    }
+    tables.contents.set_state(number, State::Done)?;
+    Ok(None)
 }
 
 impl Current {

@@ -59,15 +59,17 @@ impl Kept {
     }
 }
 
-/// Takes a lease on every file whose content is missing: on its kept descriptor, or a new one. Gives the paths of files that others had open although nobody guarded them: their readers
-/// may have seen zeros. At most [`MOST_NAMED`] are named.
+/// Takes a lease on every file whose content is missing: on its kept descriptor, or a new one. `again`: another process has
+/// had leases on them. Gives the files that others had open although nobody guarded them: their readers may have
+/// seen zeros. At most [`MOST_NAMED`] are named.
 pub fn lease_cold(
     contents: &Contents,
     entries: &mut Entries,
     layers: &[Beneath],
-    kept: &mut Kept,
+    again: Option<&mut Kept>,
     cold: &mut Cold,
 ) -> Result<Vec<(Inode, String)>, ApplyError> {
+    let mut again = again;
     let mut unguarded = Vec::new();
     entries.each(|id, stored| {
         let Kind::File { content } = stored.entry.kind else { return Ok(()) };
@@ -84,12 +86,14 @@ pub fn lease_cold(
             Err(Errno::NOENT) => return Ok(()),
             Err(e) => return Err(failed(e)),
         };
-        let (file, is_new) = match kept.take(inode) {
+        let (file, is_new) = match again.as_mut().and_then(|kept| kept.take(inode)) {
             Some(file) => (file, false),
             None => (layer.open(path, OFlags::RDWR | OFlags::NONBLOCK).map_err(failed)?, true),
         };
-        // After a power cut in the middle of filling they may be wrong.
-        metadata::set(&file, path, &stored.entry.meta)?;
+        if again.is_some() {
+            // After a power cut in the middle of filling they may be wrong.
+            metadata::set(&file, path, &stored.entry.meta)?;
+        }
         match cold.lease(id, content, file) {
             Ok(()) => Ok(()),
             Err(Errno::AGAIN) => {

@@ -34,6 +34,7 @@ pub use message::{PullRequest, Request};
 pub use zeros::forget as forget_zeros;
 
 use crate::apply::Kept;
+use crate::exit::sentence;
 use crate::http::Client;
 use crate::hydrate::{Guard, HydrateError, Hydration, recover};
 use crate::pull::Stream;
@@ -137,15 +138,26 @@ impl Daemon {
         if !directories.is_empty() {
             guard.never_break()?;
         }
-        let mut began = Vec::new();
+        let (mut began, mut all) = (Vec::new(), true);
         for directory in directories {
-            let (rest, unguarded) = recover(&directory, &mut kept)?;
-            guard.hold(&rest.cold).map_err(HydrateError::from)?;
-            zeros::add(state.path(), &unguarded, &mut zeros)?;
-            let (hydration, _, client) = Hydration::new(rest, Rc::clone(&guard))?;
-            began.push((hydration, client));
+            let recovered = recover(&directory, &mut kept).and_then(|(rest, unguarded)| {
+                guard.hold(&rest.cold)?;
+                zeros::add(state.path(), &unguarded, &mut zeros)?;
+                let (hydration, _, client) = Hydration::new(rest, Rc::clone(&guard))?;
+                Ok((hydration, client))
+            });
+            match recovered {
+                Ok(recovered) => began.push(recovered),
+                // The others are not to suffer from it.
+                Err(error) => {
+                    eprintln!("skiff: {}: {}", directory.display(), sentence(&error));
+                    all = false;
+                }
+            }
         }
-        guard.forget(&kept.rest());
+        if all {
+            guard.forget(&kept.rest());
+        }
         let (hydrations, zeros) = (RefCell::default(), RefCell::new(zeros));
         Ok((Self { state, guard, hydrations, zeros, executor }, began))
     }
@@ -171,7 +183,7 @@ impl Daemon {
             match done {
                 Ok(()) => daemon.hydrations.borrow_mut().retain(|it| !Rc::ptr_eq(it, &hydrated)),
                 // Its files stay cold and guarded; the next daemon tries again.
-                Err(error) => eprintln!("skiff: {}", crate::exit::sentence(&error)),
+                Err(error) => eprintln!("skiff: {}", sentence(&error)),
             }
             hydrated.close();
             daemon.count();
@@ -188,7 +200,7 @@ impl Daemon {
         if hydrations.is_empty()
             && let Err(error) = self.guard.all_warm()
         {
-            eprintln!("skiff: {}", crate::exit::sentence(&error));
+            eprintln!("skiff: {}", sentence(&error));
         }
         notify::notify(&format!("STATUS={cold} cold files"));
     }
@@ -254,7 +266,7 @@ impl Daemon {
                 hydrations.iter().try_for_each(|hydration| hydration.hold_again())
             });
             if let Err(error) = renewed {
-                eprintln!("skiff: {}", crate::exit::sentence(&error));
+                eprintln!("skiff: {}", sentence(&error));
                 Timer::after(std::time::Duration::from_secs(1)).await;
             }
         }

@@ -8,6 +8,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::connect;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -115,7 +116,7 @@ impl Drop for Holder {
 
 fn spawn(path: &Path) -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
-    command.arg("holder").arg("--socket").arg(path);
+    command.arg0("skiff").arg("holder").arg("--socket").arg(path);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.current_dir("/").spawn()
 }

@@ -51,19 +51,23 @@ impl Hydration {
     ) -> Result<(), HydrateError> {
         let mut pause = Pause::new(LONGEST);
         loop {
-            let missing = self.tables.borrow().contents.missing().map_err(PullError::from)?;
-            let all_asked = missing.is_empty() && stream.is_none();
-            if all_asked && self.tables.borrow().contents.all_done().map_err(PullError::from)? {
-                return Ok(());
-            }
-            if all_asked {
-                // The rest is asked for urgently.
-                smol::Timer::after(SHORTEST).await;
-                continue;
-            }
             let done = match stream.take() {
-                Some(stream) => self.take(stream).await.map(drop),
-                None => self.fetch(&mut client, missing).await,
+                Some(stream) => {
+                    self.unless_removed(async { self.take(stream).await.map(drop) }).await
+                }
+                None => {
+                    let missing =
+                        self.tables.borrow().contents.missing().map_err(PullError::from)?;
+                    if missing.is_empty() {
+                        if self.tables.borrow().contents.all_done().map_err(PullError::from)? {
+                            return Ok(());
+                        }
+                        // The rest is asked for urgently.
+                        smol::Timer::after(SHORTEST).await;
+                        continue;
+                    }
+                    self.unless_removed(self.fetch(&mut client, missing)).await
+                }
             };
             self.place.set(None);
             self.trouble(done.as_ref().err());
@@ -77,6 +81,19 @@ impl Hydration {
                 }
             }
         }
+    }
+
+    /// Gives the work up if nothing of it is needed any more.
+    async fn unless_removed(
+        &self,
+        work: impl Future<Output = Result<(), PullError>>,
+    ) -> Result<(), PullError> {
+        let removed = async {
+            // Both ends live as long as this.
+            let _ = self.removed.1.recv().await;
+            Ok(())
+        };
+        smol::future::or(work, removed).await
     }
 
     async fn fetch(

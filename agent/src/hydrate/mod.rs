@@ -9,7 +9,8 @@
 //!
 //! All tasks run on the daemon's one thread and share the tables; none holds them while it waits. A content that is
 //! asked for urgently is marked as such, so that the background passes it by. One that the background's stream is about to
-//! bring is left to it: what lies within [`NEAR`] is on the link already.
+//! bring is left to it: what lies within [`NEAR`] is on the link already. If the stream stands still then, it is asked for
+//! after all.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -17,12 +18,14 @@
 //! | `journal` | what a later process needs |
 //! | `background` | the stream of all that is missing |
 //! | `urgent` | requests for what somebody waits for |
+//! | `read_ahead` | what is asked for beside what somebody waits for |
 //! | `settle` | makes durable what was filled |
 //! | `recover` | takes up what another process has left |
 
 mod background;
 mod guard;
 mod journal;
+mod read_ahead;
 mod recover;
 mod settle;
 mod urgent;
@@ -38,6 +41,7 @@ use crate::http::Client;
 use crate::pull::{Ask, PullError, Rest, Stream, Wanted};
 use crate::spool::{Contents, Entries, State};
 use crate::state::StateError;
+use read_ahead::ReadAhead;
 use skiff_protocol::Digest;
 use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
 use smol::channel::{Receiver, Sender, bounded};
@@ -75,12 +79,19 @@ pub struct Hydration {
     tables: RefCell<Shared>,
     /// Where the background's stream is: a content, and how far into it. None if nothing flows.
     place: Cell<Option<(u32, u64)>>,
+    /// Where it was when this was looked at last, and whether somebody was left to it since.
+    last_place: Cell<Option<(u32, u64)>>,
+    left_to_stream: Cell<bool>,
+    /// How far to read ahead of what is opened.
+    ahead: RefCell<ReadAhead>,
     /// Urgent requests that are not answered yet.
     outstanding: Cell<u32>,
     /// Closed when everything is there.
     done: (RefCell<Option<Sender<()>>>, Receiver<()>),
     /// Contents that are to be asked for urgently.
     queue: RefCell<Vec<u32>>,
+    /// All that was missing was removed.
+    removed: (Sender<()>, Receiver<()>),
     /// Something is in the queue.
     ring: (Sender<()>, Receiver<()>),
     /// Nothing is outstanding any more.
@@ -149,8 +160,12 @@ impl Hydration {
             guard,
             tables: RefCell::new(Shared { contents, entries, layers, cold }),
             place: Cell::new(None),
+            last_place: Cell::new(None),
+            left_to_stream: Cell::new(false),
+            ahead: RefCell::default(),
             outstanding: Cell::new(0),
             queue: RefCell::default(),
+            removed: bounded(1),
             ring: bounded(1),
             calm: bounded(1),
             progress: RefCell::new(progress),
@@ -245,13 +260,45 @@ impl Hydration {
         let shared = self.tables.borrow();
         let get = |number| shared.contents.get(number).map_err(PullError::from);
         let Some(row) = get(content)? else { return Ok(()) };
-        if row.state != State::Pending || self.is_near(content, row.offset, get)? {
+        if row.state != State::Pending {
             return Ok(());
         }
-        shared.contents.set_state(content, State::Urgent).map_err(PullError::from)?;
-        self.queue.borrow_mut().push(content);
+        if self.is_near(content, row.offset, get)? {
+            self.left_to_stream.set(true);
+            return Ok(());
+        }
+        let mut queue = self.queue.borrow_mut();
+        let mut take = |number| {
+            queue.push(number);
+            shared.contents.set_state(number, State::Urgent)
+        };
+        take(content).map_err(PullError::from)?;
+        let mut budget = self.ahead.borrow_mut().opened(content);
+        for number in content + 1.. {
+            let Some(row) = get(number)?.filter(|row| row.size <= budget) else {
+                self.ahead.borrow_mut().asked(number);
+                break;
+            };
+            budget -= row.size;
+            if row.state == State::Pending {
+                take(number).map_err(PullError::from)?;
+            }
+        }
         // If it rings already, that is enough.
         let _ = self.ring.0.try_send(());
+        Ok(())
+    }
+
+    /// If somebody was left to a stream that stands still, he is no longer.
+    fn check_stream(&self) -> Result<(), HydrateError> {
+        let place = self.place.get();
+        let may_flow = self.outstanding.get() == 0;
+        if self.left_to_stream.get() && may_flow && place == self.last_place.get() {
+            self.place.set(None);
+            self.left_to_stream.set(false);
+            return self.look();
+        }
+        self.last_place.set(place);
         Ok(())
     }
 
@@ -282,8 +329,13 @@ impl Hydration {
             return Ok(());
         }
         let left = leave_removed(&shared.contents, &mut shared.entries, &mut shared.cold);
-        shared.cold.expect(left.map_err(PullError::from)?);
+        let left = left.map_err(PullError::from)?;
+        shared.cold.expect(left);
         self.guard.forget(&shared.cold.take_given_up());
+        if left == 0 {
+            // If it was told already, that is enough.
+            let _ = self.removed.0.try_send(());
+        }
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub fn recover(directory: &Path, kept: &mut Kept) -> Result<(Rest, Vec<Unguarded
     contents.forget_urgent().map_err(PullError::from)?;
     let whole = check_filled(&contents, &mut entries, &layers).map_err(PullError::from)?;
     let mut cold = Cold::default();
-    let opened = lease_cold(&contents, &mut entries, &layers, kept, &mut cold);
+    let opened = lease_cold(&contents, &mut entries, &layers, Some(kept), &mut cold);
     let opened = opened.map_err(PullError::from)?;
     let left = leave_removed(&contents, &mut entries, &mut cold).map_err(PullError::from)?;
     cold.expect(left);

@@ -13,13 +13,18 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(2);
 
 impl Hydration {
-    /// Settles again and again.
+    /// Settles again and again, and sees that all is as it should be.
     pub(super) async fn settle_always(self: Rc<Self>) {
-        loop {
+        for turn in 1_u32.. {
             smol::Timer::after(EVERY).await;
             // What can't be synced now is tried again with the next batch.
             let _ = self.settle().await;
-            let _ = self.drop_removed();
+            let _ = self.check_stream();
+            if turn.is_multiple_of(8) {
+                let _ = self.drop_removed();
+                // Somebody else may have set it back.
+                let _ = self.guard.never_break();
+            }
         }
     }
 

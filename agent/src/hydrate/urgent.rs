@@ -1,7 +1,7 @@
 //! Requests for what somebody waits for, each on a connection of its own that is kept.
 
+use super::Hydration;
 use super::background::{Filling, Pause};
-use super::{HydrateError, Hydration};
 use crate::apply::ContentWriter;
 use crate::http::Client;
 use crate::inflate::Inflater;
@@ -9,7 +9,7 @@ use crate::pull::{Answer, Packs, PullError};
 use crate::report::Report;
 use crate::spool::{Space, State};
 use skiff_protocol::Ranges;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -33,71 +33,57 @@ impl Hydration {
         let blank = client.another();
         let idle = Rc::new(RefCell::new(vec![client]));
         let (ended, end) = smol::channel::bounded::<()>(1);
+        let asking = Rc::new(Cell::new(0));
         while self.ring.1.recv().await.is_ok() {
-            while self.outstanding.get() >= AT_ONCE {
+            while asking.get() >= AT_ONCE {
                 let _ = end.recv().await;
             }
             let contents = std::mem::take(&mut *self.queue.borrow_mut());
             if contents.is_empty() {
                 continue;
             }
-            self.outstanding.set(self.outstanding.get() + 1);
-            let client = idle.borrow_mut().pop().unwrap_or_else(|| blank.another());
-            let (hydration, idle, ended) = (Rc::clone(&self), Rc::clone(&idle), ended.clone());
-            let asking = async move {
-                let mut client = client;
+            asking.set(asking.get() + 1);
+            let mut client = idle.borrow_mut().pop().unwrap_or_else(|| blank.another());
+            let (hydration, idle) = (Rc::clone(&self), Rc::clone(&idle));
+            let (ended, asking) = (ended.clone(), Rc::clone(&asking));
+            let ask = async move {
                 hydration.ask(contents, &mut client).await;
                 idle.borrow_mut().push(client);
-                hydration.outstanding.set(hydration.outstanding.get() - 1);
-                // If nobody waits for that, or somebody was told already, it is enough.
+                asking.set(asking.get() - 1);
+                // If somebody was told already, that is enough.
                 let _ = ended.try_send(());
-                let _ = hydration.calm.0.try_send(());
             };
-            executor.spawn(asking).detach();
+            executor.spawn(ask).detach();
         }
     }
 
-    /// Asks for these contents until they are there or nobody waits for them any more.
+    /// Asks for these contents until they are there, or their image is removed.
     async fn ask(&self, contents: Vec<u32>, client: &mut Client) {
         let mut pause = Pause::new(LONGEST);
-        while let Err(error) = self.fetch_urgently(&contents, client).await {
-            if !matches!(error, HydrateError::Pull(_)) {
-                break;
-            }
-            if let HydrateError::Pull(error) = &error {
-                self.trouble(Some(error));
-            }
-            if self.place.get().is_some() {
-                // The background still flows: it brings them in its time.
-                break;
+        loop {
+            self.outstanding.set(self.outstanding.get() + 1);
+            let done = self.fetch_urgently(&contents, client).await;
+            self.outstanding.set(self.outstanding.get() - 1);
+            // The background goes on; if it does not wait, it is not told.
+            let _ = self.calm.0.try_send(());
+            match done {
+                Ok(()) => return,
+                Err(error) => self.trouble(Some(&error)),
             }
             pause.wait().await;
         }
-        // What did not come is anybody's again.
-        let shared = self.tables.borrow();
-        for content in contents {
-            if let Ok(Some(row)) = shared.contents.get(content)
-                && row.state == State::Urgent
-            {
-                let _ = shared.contents.set_state(content, State::Pending);
-            }
-        }
     }
 
-    async fn fetch_urgently(
-        &self,
-        contents: &[u32],
-        client: &mut Client,
-    ) -> Result<(), HydrateError> {
+    async fn fetch_urgently(&self, contents: &[u32], client: &mut Client) -> Result<(), PullError> {
         let mut wanted: Vec<u32> = contents.to_vec();
         wanted.sort_unstable();
         let mut ranges = Ranges::new();
         for number in wanted {
             let shared = self.tables.borrow();
-            let row = shared.contents.get(number).map_err(PullError::from)?;
+            let row = shared.contents.get(number)?;
             if let Some(row) = row.filter(|row| row.state == State::Urgent) {
                 let row = crate::spool::ContentRow { arrived: 0, ..row };
-                shared.contents.put(number, &row).map_err(PullError::from)?;
+                shared.contents.put(number, &row)?;
                 ranges.insert(number);
             }
         }
@@ -112,7 +98,7 @@ impl Hydration {
         let writer = ContentWriter::new(space, State::Urgent);
         let mut sink = Filling { hydration: self, writer, waits: false };
         let taken = packs.take(&mut answer, &mut Inflater::new(), &mut sink).await;
-        self.with_tables(|tables| sink.writer.suspend(tables)).map_err(PullError::from)?;
+        self.with_tables(|tables| sink.writer.suspend(tables))?;
         taken?;
         answer.finish(client).await;
         Ok(())

@@ -17,8 +17,7 @@ use super::deployment::Deployment;
 use super::images::StoredImage;
 use super::{Answer, Context, PackSink, Packs, PullError, Received};
 use crate::apply::{
-    ApplyError, Beneath, ContentWriter, Files, Kept, Tables, copy_held, lease_cold,
-    make_placeholders,
+    ApplyError, Beneath, ContentWriter, Files, Tables, copy_held, lease_cold, make_placeholders,
 };
 use crate::cold::Cold;
 use crate::http::Client;
@@ -147,9 +146,8 @@ pub(super) async fn fetch(
         }
     }
     guard.never_break()?;
-    let mut kept = Kept::default();
     let Tables { contents, entries, layers, .. } = deployment.tables();
-    let opened = lease_cold(contents, entries, layers, &mut kept, &mut cold)?;
+    let opened = lease_cold(contents, entries, layers, None, &mut cold)?;
     if let Some((_, path)) = opened.into_iter().next() {
         return Err(ApplyError::Opened { path }.into());
     }

@@ -62,6 +62,21 @@ impl Accelerator {
         assert!(output.status.success(), "ingest {image}: {said}");
     }
 
+    /// `skiff-accelerator hot set`: these paths of an image come first.
+    pub fn set_hot(&self, sandbox: &Sandbox, image: &str, paths: &[&str]) {
+        let list = sandbox.directory("hot").join("paths");
+        std::fs::write(&list, paths.join("\n") + "\n").unwrap();
+        let mut command = Command::new(Self::program());
+        command
+            .args(["hot", "set", image])
+            .arg(&list)
+            .arg("--data")
+            .arg(self.directory.join("data"));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "hot set {image}: {said}");
+    }
+
     /// Paths of the files that it keeps, below its data directory.
     pub fn files(&self) -> Vec<String> {
         let tree = Tree::read(&self.directory.join("data")).unwrap();

@@ -8,6 +8,7 @@
 
 mod accelerator;
 mod containerd;
+mod lazy;
 mod netns;
 mod postgres;
 mod process;
@@ -18,6 +19,7 @@ mod skiff;
 
 pub use accelerator::Accelerator;
 pub use containerd::{Container, Containerd, Mounted, Stock};
+pub use lazy::{SkiffDaemon, end_holder};
 pub use netns::NetNs;
 pub use postgres::{PASSWORD, Postgres};
 pub use process::{Daemon, run, wait_for};

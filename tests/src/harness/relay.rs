@@ -4,7 +4,7 @@
 //! relay started, so that a run can be repeated exactly. The sockets' own buffers aren't in the count: a byte
 //! counts when it is handed on.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +21,9 @@ pub enum Fault {
     FlipAt(u64),
     /// Nothing more goes through after so many bytes; connections stay open.
     StallAfter(u64),
+    /// The first connection stands still after so many bytes of its own, until [`Relay::release`]; others are
+    /// not touched.
+    HoldFirst(u64),
 }
 
 /// What went through.
@@ -30,6 +33,9 @@ struct Counters {
     down: AtomicU64,
     connections: AtomicU64,
     closed: AtomicBool,
+    released: AtomicBool,
+    paused: AtomicBool,
+    cut: AtomicBool,
 }
 
 /// What went through.
@@ -63,8 +69,15 @@ impl Relay {
                 if shared.closed.load(Ordering::SeqCst) {
                     return;
                 }
+                if shared.cut.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(&to) else { continue };
-                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let first = shared.connections.fetch_add(1, Ordering::SeqCst) == 0;
+                let fault = match fault {
+                    Fault::HoldFirst(_) if !first => Fault::None,
+                    fault => fault,
+                };
                 connect(client, server, fault, &shared);
             }
         });
@@ -74,6 +87,31 @@ impl Relay {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Nothing goes through until [`Relay::resume`]; connections stay open, and new ones are taken.
+    pub fn pause(&self) {
+        self.counters.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Everything goes on.
+    pub fn resume(&self) {
+        self.counters.paused.store(false, Ordering::SeqCst);
+    }
+
+    /// The link is down: connections end, and no new one is made, until [`Relay::mend`].
+    pub fn cut(&self) {
+        self.counters.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// The link is up again.
+    pub fn mend(&self) {
+        self.counters.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// A connection that is held goes on.
+    pub fn release(&self) {
+        self.counters.released.store(true, Ordering::SeqCst);
     }
 
     /// What went through so far.
@@ -111,12 +149,25 @@ fn pump(
     counter: fn(&Counters) -> &AtomicU64,
 ) {
     let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
+    let mut own = 0;
+    // Looks up now and then, whether the link was cut.
+    let _ = from.set_read_timeout(Some(Duration::from_millis(50)));
+    loop {
+        let length = match from.read(&mut buffer) {
+            _ if shared.cut.load(Ordering::SeqCst) => break,
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
+            Err(_) => break,
+        };
+        while shared.paused.load(Ordering::SeqCst) && !shared.closed.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let before = counter(shared).load(Ordering::SeqCst);
         let mut length = length;
         let mut over = false;
         match fault {
-            Fault::None => {}
+            Fault::None | Fault::HoldFirst(_) => {}
             Fault::FlipAt(place) => {
                 let at = place.checked_sub(before).and_then(|at| usize::try_from(at).ok());
                 if let Some(byte) = at.and_then(|at| buffer[..length].get_mut(at)) {
@@ -128,6 +179,15 @@ fn pump(
                 over = left <= length;
                 length = length.min(left);
             }
+        }
+        if let Fault::HoldFirst(limit) = fault {
+            let now = usize::try_from(limit.saturating_sub(own)).unwrap_or(usize::MAX).min(length);
+            if to.write_all(&buffer[..now]).is_err() || !held(shared, now < length) {
+                break;
+            }
+            buffer.copy_within(now..length, 0);
+            length -= now;
+            own += now as u64;
         }
         // Counted first: who has received the bytes may look at the counts at once.
         counter(shared).fetch_add(length as u64, Ordering::SeqCst);
@@ -145,9 +205,21 @@ fn pump(
         }
     }
     let _ = to.shutdown(Shutdown::Write);
-    if fault != Fault::None {
+    let cut = shared.cut.load(Ordering::SeqCst);
+    if cut || !matches!(fault, Fault::None | Fault::HoldFirst(_)) {
         let _ = to.shutdown(Shutdown::Both);
     }
+}
+
+/// Waits until a connection may go on, if it has reached its place; says whether it may.
+fn held(shared: &Counters, reached: bool) -> bool {
+    while reached && !shared.released.load(Ordering::SeqCst) {
+        if shared.closed.load(Ordering::SeqCst) || shared.cut.load(Ordering::SeqCst) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 #[cfg(test)]
@@ -179,6 +251,7 @@ mod tests {
         assert_eq!(through(Fault::None), (vec![0; 100], counts(100)));
         assert_eq!(through(Fault::CutAfter(30)), (vec![0; 30], counts(30)));
         assert_eq!(through(Fault::StallAfter(31)), (vec![0; 31], counts(31)));
+        assert_eq!(through(Fault::HoldFirst(32)).0, vec![0; 32]);
         let mut flipped = vec![0; 100];
         flipped[42] = 0x10;
         assert_eq!(through(Fault::FlipAt(42)), (flipped, counts(100)));

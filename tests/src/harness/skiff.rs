@@ -68,6 +68,13 @@ impl Skiff {
         self
     }
 
+    /// `skiff daemon` for this state; its log lies where this one's logs do.
+    pub(super) fn daemon_command(&self) -> (Command, PathBuf) {
+        let mut command = Command::new(super::program("SKIFF_BIN", "skiff"));
+        command.arg("daemon").arg("--state").arg(&self.state);
+        (command, self.logs.join("daemon.log"))
+    }
+
     /// Runs it with these arguments.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         self.start(arguments).finish()

@@ -1,0 +1,316 @@
+//! What becomes of cold files when the daemon, its holder, the link, or the image goes away.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use skiff_tests::compare::{Unpacked, report};
+use skiff_tests::hard::noise;
+use skiff_tests::harness::{Skiff, SkiffDaemon, end_holder, wait_for};
+use skiff_tests::startable::{IMAGE, Startable};
+use skiff_tests::tarball::Entry;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+/// No time of a directory is excused.
+const NEVER: Unpacked = i64::MAX..=i64::MAX;
+const FILES: u64 = 40;
+const SIZE: usize = 50_000;
+
+/// The kernel's setting is one for the machine, so one test at a time has a daemon.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn name(number: u64) -> String {
+    format!("d/{number:02}")
+}
+
+fn startable() -> Startable {
+    let directory = Entry::directory("d/");
+    let file = |number| Entry::file(name(number), noise(number, SIZE)).mtime(1_600_000_000, 5);
+    Startable::new(&[], &std::iter::once(directory).chain((0..FILES).map(file)).collect::<Vec<_>>())
+}
+
+/// Somebody who opens a file and waits.
+struct Opener(Child);
+
+impl Opener {
+    fn of(it: &Startable, name: &str) -> Self {
+        let mut command = Command::new("cat");
+        Self(command.arg(it.path(name)).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Waits for it to wait.
+    fn waits(self) -> Self {
+        let wchan = format!("/proc/{}/wchan", self.0.id());
+        let waits = || fs::read_to_string(&wchan).is_ok_and(|place| place == "__break_lease");
+        assert!(wait_for(Duration::from_secs(10), waits), "nobody waits");
+        self
+    }
+
+    fn still_waits(&mut self) {
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(self.0.try_wait().unwrap().is_none(), "it did not wait");
+    }
+
+    #[track_caller]
+    fn reads(self, number: u64) {
+        let found = self.0.wait_with_output().unwrap().stdout;
+        let zeros = found.iter().filter(|&&byte| byte == 0).count();
+        assert!(found == noise(number, SIZE), "{} bytes, {zeros} of them zero", found.len());
+    }
+}
+
+#[test]
+fn it_ends_as_plain_files_and_leaves_no_trace() {
+    let _alone = alone();
+    let before = fs::read_to_string("/proc/sys/fs/lease-break-time").unwrap();
+    let it = startable();
+    assert_eq!(fs::read_to_string("/proc/sys/fs/lease-break-time").unwrap().trim(), "0");
+    let (lines, code) = it.daemon().status();
+    let hydrating = lines.iter().find(|line| line["event"] == "hydrating").unwrap();
+    assert_eq!((hydrating["cold_files"].as_u64(), code), (Some(FILES + 1), 0));
+    it.relay.release();
+    it.daemon().wait_until_warm();
+
+    let fresh = Skiff::root(&it.sandbox, &it.sandbox.directory("fresh"));
+    let pull = ["pull", IMAGE, "--lazy=never", "--accelerator", &it.accelerator.url()];
+    fresh.run(&pull).ok("fresh");
+    let (expected, found) = (fresh.tree(IMAGE).unwrap(), it.skiff.tree(IMAGE).unwrap());
+    assert_eq!(report(&expected, &found, &NEVER), None);
+    assert_eq!(fs::read_to_string("/proc/sys/fs/lease-break-time").unwrap(), before);
+    assert_eq!(fs::read_dir(it.skiff.state.join("hydrating")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(it.skiff.state.join("pulls")).unwrap().count(), 0);
+    // Nothing is under a lease: this open would fail.
+    let file = it.layer.join(name(0));
+    rustix::fs::open(&file, rustix::fs::OFlags::NONBLOCK, rustix::fs::Mode::empty()).unwrap();
+    let holder = it.daemon().holder();
+    assert!(holder.is_some());
+    drop(it);
+    assert!(wait_for(Duration::from_secs(5), || rustix::process::test_kill_process(
+        holder.unwrap()
+    )
+    .is_err()));
+}
+
+#[test]
+fn a_daemon_that_is_killed_is_replaced_and_who_waited_is_answered() {
+    let _alone = alone();
+    let mut it = startable();
+    it.relay.pause();
+    let mut first = Opener::of(&it, &name(3)).waits();
+    let second = Opener::of(&it, &name(7)).waits();
+    it.daemon.take().unwrap().kill();
+    first.still_waits();
+    let third = Opener::of(&it, &name(9)).waits();
+    // Two takeovers in a row.
+    SkiffDaemon::start(&it.skiff).kill();
+    first.still_waits();
+    it.relay.resume();
+    it.daemon = Some(SkiffDaemon::start(&it.skiff));
+    first.reads(3);
+    second.reads(7);
+    third.reads(9);
+    // And a signal after that names the right file.
+    Opener::of(&it, &name(20)).reads(20);
+    it.relay.release();
+    it.daemon().wait_until_warm();
+}
+
+#[test]
+fn a_daemon_that_is_stopped_in_an_orderly_way_leaves_who_waits_waiting() {
+    let _alone = alone();
+    let mut it = startable();
+    it.relay.pause();
+    let mut waits = Opener::of(&it, &name(3)).waits();
+    let said = it.daemon.take().unwrap().stop();
+    assert!(said.contains("41 files are cold"), "{said}");
+    let status = it.skiff.run(&["status"]).ok("status");
+    assert!(status.stdout.contains("no daemon brings the rest"), "{}", status.stdout);
+    waits.still_waits();
+    it.relay.resume();
+    it.daemon = Some(SkiffDaemon::start(&it.skiff));
+    waits.reads(3);
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_it_fills_loses_nothing() {
+    let _alone = alone();
+    let mut it = startable();
+    it.relay.release();
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(3));
+        it.daemon.take().unwrap().kill();
+        it.daemon = Some(SkiffDaemon::start(&it.skiff));
+    }
+    it.daemon().wait_until_warm();
+    for number in 0..FILES {
+        assert!(fs::read(it.path(&name(number))).unwrap() == noise(number, SIZE), "{number}");
+        let meta = fs::metadata(it.path(&name(number))).unwrap();
+        assert_eq!((meta.mtime(), meta.mtime_nsec()), (1_600_000_000, 5));
+    }
+}
+
+#[test]
+fn a_holder_that_is_killed_is_replaced_at_once() {
+    let _alone = alone();
+    let mut it = startable();
+    let before = it.daemon().holder().unwrap();
+    it.daemon().kill_holder();
+    let renewed = || it.daemon().holder().is_some_and(|holder| holder != before);
+    assert!(wait_for(Duration::from_secs(10), renewed), "{}", it.daemon().said());
+    // It has everything: the daemon may go.
+    it.relay.pause();
+    let mut waits = Opener::of(&it, &name(3)).waits();
+    std::thread::sleep(Duration::from_millis(200));
+    it.daemon.take().unwrap().kill();
+    waits.still_waits();
+    it.relay.resume();
+    it.daemon = Some(SkiffDaemon::start(&it.skiff));
+    waits.reads(3);
+}
+
+#[test]
+fn when_both_are_killed_who_may_have_read_zeros_is_named() {
+    let _alone = alone();
+    let mut it = startable();
+    it.relay.pause();
+    let holder = it.daemon().holder().unwrap();
+    it.daemon.take().unwrap().kill();
+    kill_process(holder, Signal::KILL).unwrap();
+    assert!(
+        wait_for(Duration::from_secs(5), || rustix::process::test_kill_process(holder).is_err())
+    );
+    // It holds the file open; what it has read are zeros.
+    let path = it.path(&name(5));
+    let script = format!("exec 3< {}; read -r x <&3; echo open; sleep 60", path.display());
+    let mut command = Command::new("/bin/sh");
+    let mut reader =
+        command.args(["-c", &script]).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+    std::io::Read::read_exact(reader.stdout.as_mut().unwrap(), &mut [0; 5]).unwrap();
+
+    it.relay.resume();
+    it.daemon = Some(SkiffDaemon::start(&it.skiff));
+    let (lines, code) = it.daemon().status();
+    assert_eq!(code, 11);
+    let named: Vec<_> = lines.iter().filter(|it| it["event"] == "may_have_read_zeros").collect();
+    assert_eq!(named.len(), 1, "{lines:?}");
+    assert_eq!(named[0]["path"], name(5).as_str());
+    let process = format!("process {}", reader.id());
+    assert!(named[0]["processes"].to_string().contains(&process), "{named:?}");
+    kill_process(Pid::from_child(&reader), Signal::KILL).unwrap();
+    reader.wait().unwrap();
+    // It is filled all the same, and the warning stays until it is read and done with.
+    assert!(it.read(&name(5)) == noise(5, SIZE));
+    it.relay.release();
+    it.daemon().wait_until_warm();
+    assert_eq!(it.daemon().status().1, 11);
+    it.skiff.run(&["gc"]).ok("gc");
+    it.daemon.take().unwrap().kill();
+    it.daemon = Some(SkiffDaemon::start(&it.skiff));
+    assert_eq!(it.daemon().status().1, 0);
+}
+
+#[test]
+fn lost_signals_are_made_good() {
+    let _alone = alone();
+    let it = startable();
+    let pid = Pid::from_raw(it.daemon().id().try_into().unwrap());
+    let limit = Rlimit { current: Some(0), maximum: Some(0) };
+    prlimit(pid, Resource::Sigpending, limit).unwrap();
+    let openers: Vec<_> =
+        (0..FILES).map(|number| (number, Opener::of(&it, &name(number)))).collect();
+    for (number, opener) in openers {
+        opener.reads(number);
+    }
+}
+
+#[test]
+fn while_the_link_is_down_an_open_waits_and_says_why() {
+    let _alone = alone();
+    let it = startable();
+    it.relay.cut();
+    let mut waits = Opener::of(&it, &name(3)).waits();
+    waits.still_waits();
+    let text = it.skiff.run(&["status"]).ok("status").stdout;
+    assert!(text.contains("/d/03 is waited for") && text.contains("cat (process "), "{text}");
+    let troubled = || {
+        let (lines, _) = it.daemon().status();
+        lines.iter().any(|line| line["trouble"].is_string())
+    };
+    assert!(wait_for(Duration::from_secs(30), troubled), "{:?}", it.daemon().status());
+    it.relay.mend();
+    waits.reads(3);
+}
+
+#[test]
+fn an_update_of_an_image_that_is_still_cold() {
+    let _alone = alone();
+    let it = startable();
+    let url = it.accelerator.url();
+    let update = ["pull", "cold:2", "--json", "--wait", "--accelerator", &url];
+    it.skiff.run(&update).ok("update");
+    let fresh = Skiff::root(&it.sandbox, &it.sandbox.directory("fresh"));
+    fresh.run(&["pull", "cold:2", "--lazy=never", "--accelerator", &url]).ok("fresh");
+    it.relay.release();
+    it.daemon().wait_until_warm();
+    let (expected, found) = (fresh.tree("cold:2").unwrap(), it.skiff.tree("cold:2").unwrap());
+    assert_eq!(report(&expected, &found, &NEVER), None);
+}
+
+#[test]
+fn an_image_that_is_removed_needs_nothing_more() {
+    let _alone = alone();
+    let it = startable();
+    let _ = rustix::mount::unmount(&it.merged, rustix::mount::UnmountFlags::DETACH);
+    it.skiff.run(&["rm", IMAGE]).ok("rm");
+    it.daemon().wait_until_warm();
+    assert_eq!(fs::read_dir(it.skiff.state.join("hydrating")).unwrap().count(), 0);
+    assert!(it.relay.counts().down < 1 << 20, "it was fetched all the same");
+}
+
+#[test]
+fn privileges_are_there_when_a_program_runs() {
+    let _alone = alone();
+    let id = fs::read("/usr/bin/id").unwrap();
+    let capability: &[u8] =
+        b"\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+    let getcap =
+        Entry::file("capable", noise(9, SIZE)).mode(0o755).xattr("security.capability", capability);
+    let it = Startable::new(&[], &[Entry::file("id", &id).mode(0o4755), getcap]);
+    fs::set_permissions(it.sandbox.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = it.path("id");
+    let mut command = Command::new("setpriv");
+    let ran = command
+        .args(["--reuid=1000", "--regid=1000", "--clear-groups"])
+        .arg(&path)
+        .args(["-u"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout).trim(), "0", "{ran:?}");
+    assert!(it.read("capable") == noise(9, SIZE));
+    let mut value = [0; 64];
+    let length =
+        rustix::fs::getxattr(it.layer.join("capable"), "security.capability", &mut value[..]);
+    assert_eq!(value[..length.unwrap()], *capability);
+}
+
+#[test]
+fn where_it_can_not_be_lazy_it_says_so() {
+    let _alone = alone();
+    let mut it = startable();
+    let url = it.accelerator.url();
+    it.daemon.take().unwrap().kill();
+    let end = |it: &Startable| end_holder(&it.skiff.state);
+    let other = Skiff::root(&it.sandbox, &it.sandbox.directory("other"));
+    let refused = other.run(&["pull", IMAGE, "--lazy=require", "--accelerator", &url]);
+    assert_eq!(refused.code, 10, "{}", refused.stderr);
+    assert!(refused.stderr.contains("no daemon is running"), "{}", refused.stderr);
+    let eager = other.run(&["pull", IMAGE, "--accelerator", &url]).ok("auto");
+    assert!(eager.stderr.contains("no daemon is running"), "{}", eager.stderr);
+    end(&it);
+}
