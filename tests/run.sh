@@ -37,6 +37,7 @@ part local 60 cargo test --release --locked -p skiff-tests --test local_sources
 part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input
 part real 360 cargo test --release --locked -p skiff-tests --test real -- --nocapture
+part trace 90 cargo test --release --locked -p skiff-tests --test trace
 part programs 120 tests/programs.sh
 part qemu 240 qemu/build.sh
 part device 360 cargo test --release --locked -p skiff-tests --test device -- --nocapture

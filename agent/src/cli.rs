@@ -2,6 +2,7 @@
 
 use crate::applications::Name;
 use crate::pull::Wanted;
+use crate::trace::{Flags, TraceOptions};
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ usage:
   skiff ls                                          list images
   skiff rm IMAGE...                                 remove images
   skiff mount IMAGE DIR                             mount an image's tree, read-only
+  skiff trace CONTAINER | --image IMAGE... | --application NAME [--print]
+                                                    record which files of images are used
+                                                    while their containers start
   skiff status                                      list what unfinished pulls left
   skiff gc                                          remove it
 
@@ -31,6 +35,13 @@ options:
   --snapshotter NAME  containerd's snapshotter, which must be an overlayfs one [overlayfs]
   --root DIR          use a plain directory instead of containerd
   --state DIR         skiff's own files (env SKIFF_STATE) [/var/lib/skiff, or DIR/skiff]
+  --image IMAGE       of trace: the next container of this image
+  --application NAME  of trace: of the images that are deployed of it; with a container or
+                      --image: the application that the trace is reported for
+  --class NAME        of trace: the class of devices that this one belongs to
+  --until-port N      of trace: end when a container listens on port N, or after --for
+  --for SECONDS       of trace: so long after the first start [30; 300 with --until-port]
+  --print             of trace: print the files instead of telling the accelerator
   --json              JSON lines on standard output
   -h, --help          this text
   -V, --version       the version
@@ -83,6 +94,8 @@ pub enum Command {
         /// Where.
         directory: PathBuf,
     },
+    /// Trace containers.
+    Trace(TraceOptions),
     /// List leftovers.
     Status,
     /// Remove leftovers.
@@ -139,7 +152,7 @@ pub fn parse(
     let mut state = env("SKIFF_STATE").map(PathBuf::from);
     let (mut root, mut max_bytes) = (None, None);
     let (mut json, mut dry_run, mut help, mut version) = (false, false, false, false);
-    let mut words = Vec::new();
+    let (mut words, mut trace) = (Vec::new(), Flags::default());
     let mut parser = lexopt::Parser::from_iter(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -150,6 +163,12 @@ pub fn parse(
             Long("root") => root = Some(PathBuf::from(parser.value()?)),
             Long("state") => state = Some(PathBuf::from(parser.value()?)),
             Long("max-bytes") => max_bytes = Some(parser.value()?.parse()?),
+            Long("image") => trace.images.push(parser.value()?.string()?),
+            Long("application") => trace.application = Some(parser.value()?.string()?),
+            Long("class") => trace.class = Some(parser.value()?.string()?),
+            Long("until-port") => trace.port = Some(parser.value()?.parse()?),
+            Long("for") => trace.seconds = Some(parser.value()?.parse()?),
+            Long("print") => trace.print = true,
             Long("json") => json = true,
             Long("dry-run") => dry_run = true,
             Short('h') | Long("help") => help = true,
@@ -163,7 +182,7 @@ pub fn parse(
     } else if version {
         Command::Version
     } else {
-        command(words, dry_run, max_bytes)?
+        command(words, dry_run, max_bytes, trace)?
     };
     let state = state.unwrap_or_else(|| match &root {
         Some(root) => root.join("skiff"),
@@ -176,12 +195,18 @@ fn command(
     words: Vec<OsString>,
     dry_run: bool,
     max_bytes: Option<u64>,
+    trace: Flags,
 ) -> Result<Command, UsageError> {
     let mut words = words.into_iter();
     let Some(verb) = words.next() else {
         return Err(UsageError("no command is given".to_owned()));
     };
     let verb = verb.string()?;
+    if verb != "trace" && trace != Flags::default() {
+        let given =
+            "--image, --application, --class, --until-port, --for and --print go with trace";
+        return Err(UsageError(given.to_owned()));
+    }
     if verb == "mount" {
         let (Some(image), Some(directory), None) = (words.next(), words.next(), words.next())
         else {
@@ -206,6 +231,7 @@ fn command(
     }
     let images = words.map(ValueExt::string).collect::<Result<Vec<_>, _>>()?;
     let command = match (verb.as_str(), images.is_empty()) {
+        ("trace", _) => Command::Trace(trace.command(images).map_err(UsageError)?),
         ("pull", false) => Command::Pull { wanted: Wanted::Images(images), dry_run, max_bytes },
         ("rm", false) => Command::Remove { images },
         ("pull" | "rm", true) => return Err(UsageError(format!("{verb} needs an image"))),
@@ -263,6 +289,8 @@ mod tests {
             ("ls x", "no argument"),
             ("mount a", "directory"),
             ("pull a --frob", "--frob"),
+            ("pull a --print", "go with trace"),
+            ("trace", "one container"),
             ("ls --dry-run", "--dry-run"),
             ("pull a --max-bytes many", "many"),
         ] {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STATE/
+//!   trace-PID    the files of a trace; it loses its name as soon as it is made
 //!   lock         held while a pull or gc runs
 //!   applications/NAME/   what is deployed (see `applications`)
 //!   pulls/ID/    scratch of a pull (see `spool`): `wanted` names its images, `target` where they
@@ -77,6 +78,11 @@ impl StateDir {
     /// A state directory at this place; it is made when it is first needed.
     pub fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the applications' files are.

@@ -82,6 +82,11 @@ impl Client {
         Ok(Self { url, counters: Arc::default(), requests: 0 })
     }
 
+    /// The accelerator's base address.
+    pub fn url(&self) -> String {
+        self.url.to_string()
+    }
+
     /// Bytes that went over the network so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -99,7 +104,20 @@ impl Client {
         media_type: &str,
         body: &[u8],
     ) -> Result<Body, HttpError> {
-        let url = self.url.to_string();
+        let response = self.exchange(path, media_type, body).await?;
+        let url = self.url();
+        acceptable(&response, media_type)
+            .map_err(|reason| HttpError::Strange { url: url.clone(), reason })?;
+        Ok(Body { response, url })
+    }
+
+    async fn exchange(
+        &mut self,
+        path: &str,
+        media_type: &str,
+        body: &[u8],
+    ) -> Result<Response, HttpError> {
+        let url = self.url();
         let stream = timed(CONNECT_TIMEOUT, self.connect())
             .await
             .map_err(|source| HttpError::Connect { url: url.clone(), source })?;
@@ -115,12 +133,19 @@ impl Client {
                 .await
                 .map_err(|error| io::Error::other(error.to_string()))
         };
-        let response = timed(HEAD_TIMEOUT, exchange)
+        timed(HEAD_TIMEOUT, exchange)
             .await
-            .map_err(|source| HttpError::Exchange { url: url.clone(), source })?;
-        acceptable(&response, media_type)
-            .map_err(|reason| HttpError::Strange { url: url.clone(), reason })?;
-        Ok(Body { response, url })
+            .map_err(|source| HttpError::Exchange { url: url.clone(), source })
+    }
+
+    /// Posts a body and gives the status of the answer, whose body nobody needs.
+    pub async fn tell(
+        &mut self,
+        path: &str,
+        media_type: &str,
+        body: &[u8],
+    ) -> Result<u16, HttpError> {
+        self.exchange(path, media_type, body).await.map(|response| response.status() as u16)
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {

@@ -62,9 +62,14 @@ impl Accelerator {
         assert!(output.status.success(), "ingest {image}: {said}");
     }
 
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
     /// Paths of the files that it keeps, below its data directory.
     pub fn files(&self) -> Vec<String> {
-        let tree = Tree::read(&self.directory.join("data")).unwrap();
+        let tree = Tree::read(&self.data()).unwrap();
         let files = tree.nodes.iter().filter(|(_, node)| node.kind == FileType::File);
         files.map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect()
     }

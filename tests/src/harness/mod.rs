@@ -24,7 +24,7 @@ pub use process::{Daemon, run, wait_for};
 pub use registry::{Registry, Request};
 pub use relay::{Counts, Fault, Relay};
 pub use sandbox::Sandbox;
-pub use skiff::{Outcome, Skiff};
+pub use skiff::{Outcome, Running, Skiff};
 
 use std::path::PathBuf;
 

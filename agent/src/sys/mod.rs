@@ -1,6 +1,8 @@
 //! System calls that rustix does not have. The only place for `unsafe` in the agent.
 #![allow(unsafe_code, reason = "each block says why it is sound")]
 
+pub mod fanotify;
+
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::{Errno, Result};
 use std::io::Error;
