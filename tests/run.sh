@@ -25,7 +25,7 @@ part database 240 cargo test --release --locked -p skiff-tests --test database
 part notify 60 cargo test --release --locked -p skiff-tests --test notify
 part images 420 tests/images/build.sh
 part cross 600 make --no-print-directory cross
-part compare 30 cargo test --release --locked -p skiff-compare
+part compare 30 cargo test --release --locked -p skiff-compare -p skiff-linkem
 part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
 part on-the-fly 120 cargo test --release --locked -p skiff-tests --test on_the_fly -- --nocapture
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
