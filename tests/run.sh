@@ -36,6 +36,7 @@ part reroot 120 cargo test --release --locked -p skiff-tests --test reroot
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources
 part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input
+part link 60 cargo test --release --locked -p skiff-tests --test link
 part real 360 cargo test --release --locked -p skiff-tests --test real -- --nocapture
 part trace 90 cargo test --release --locked -p skiff-tests --test trace
 part programs 120 tests/programs.sh
