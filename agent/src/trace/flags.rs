@@ -37,10 +37,10 @@ impl Flags {
                 Name::parse(&name).ok_or(format!("'{name}' can't be an application's name"))
             })
             .transpose()?;
-        let traced = match (<[String; 1]>::try_from(words), images.is_empty()) {
-            (Ok([id]), true) => Traced::Container(id),
-            (Err(none), false) if none.is_empty() => Traced::Images(images),
-            (Err(none), true) if none.is_empty() && application.is_some() => Traced::Application,
+        let traced = match (&*words, images.is_empty(), &application) {
+            ([id], true, _) => Traced::Container(id.clone()),
+            ([], false, _) => Traced::Images(images),
+            ([], true, Some(name)) => Traced::Application(name.clone()),
             _ => {
                 let takes = "trace takes one container, or --image IMAGE, or --application NAME";
                 return Err(takes.to_owned());
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(options.until, Until { limit: Duration::from_secs(300), port: Some(80) });
         let flags = Flags { application: shop(), seconds: Some(5), ..Flags::default() };
         let options = command(&[], flags).unwrap();
-        assert_eq!(options.traced, Traced::Application);
+        assert!(matches!(options.traced, Traced::Application(_)), "{options:?}");
         assert_eq!(options.application.map(|name| name.as_str().to_owned()), shop());
         assert_eq!(options.until.limit, Duration::from_secs(5));
     }

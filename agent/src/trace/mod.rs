@@ -48,8 +48,8 @@ pub enum Traced {
     Container(String),
     /// The next containers of these images.
     Images(Vec<String>),
-    /// The next containers of the images that are deployed of [`TraceOptions::application`].
-    Application,
+    /// The next containers of the images that are deployed of this application.
+    Application(Name),
 }
 
 /// What to trace, until when, and what to do with it.
@@ -94,6 +94,7 @@ impl Subject {
 
 /// A trace in numbers.
 #[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "traced")]
 pub struct Summary {
     /// The images that were traced.
     pub images: Vec<String>,
@@ -152,17 +153,15 @@ async fn subject(
     target: &Target,
     containerd: &Client,
 ) -> Result<Subject, TraceError> {
-    match (&asked.traced, &asked.application) {
-        (Traced::Container(id), _) => match containerd.container_image(id).await? {
+    match &asked.traced {
+        Traced::Container(id) => match containerd.container_image(id).await? {
             Some(image) => Ok(Subject::Container { id: id.clone(), image }),
             None => Err(TraceError::NoContainer(id.clone())),
         },
-        (Traced::Images(images), _) => Ok(Subject::Images(images.clone())),
-        (Traced::Application, Some(name)) => {
+        Traced::Images(images) => Ok(Subject::Images(images.clone())),
+        Traced::Application(name) => {
             let deployed = applications::current(name, state, &target.name())?;
             Ok(Subject::Images(deployed.into_iter().map(|record| record.name).collect()))
         }
-        // The command line does not allow that.
-        (Traced::Application, None) => Ok(Subject::Images(Vec::new())),
     }
 }

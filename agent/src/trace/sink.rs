@@ -37,6 +37,7 @@ pub struct Spool {
 
 /// What `--print --json` says of each file.
 #[derive(Serialize)]
+#[serde(tag = "event", rename = "opened")]
 struct Opened<'a> {
     image: &'a str,
     millis: u32,

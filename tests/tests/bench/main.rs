@@ -6,15 +6,20 @@
 mod applications;
 mod graph;
 mod ingest;
+mod start;
+mod start_opened;
 mod updates;
+
+use std::time::Duration;
 
 fn main() {
     let chosen: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("updates", updates::table),
         ("applications", applications::table),
         ("ingest", ingest::table),
+        ("start", start::table),
         ("graph", graph::print),
     ];
     for word in &chosen {
@@ -25,6 +30,12 @@ fn main() {
             table();
         }
     }
+}
+
+/// The middle one.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// Bytes as megabytes.
