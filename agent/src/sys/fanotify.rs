@@ -63,8 +63,8 @@ impl Fanotify {
         let mut buffer = [0; BUFFER];
         let length = match rustix::io::read(&self.group, &mut buffer) {
             Ok(length) => length,
-            // Nothing there, or a file that is cold again or gone: that event is dropped.
-            Err(Errno::AGAIN | Errno::INTR | Errno::NOENT | Errno::STALE | Errno::NXIO) => 0,
+            // Nothing there, or a file that is cold again, gone, or too big for this kernel: dropped.
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOENT | Errno::STALE | Errno::OVERFLOW) => 0,
             Err(error) => return Err(error),
         };
         let mut rest = &buffer[..length];
