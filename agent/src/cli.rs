@@ -1,10 +1,12 @@
 //! The command line.
 
 use crate::applications::Name;
-use crate::pull::Wanted;
+use crate::pull::{Laziness, Wanted};
 use crate::trace::{Flags, TraceOptions};
 use lexopt::prelude::*;
+use skiff_protocol::request::is_class;
 use std::ffi::OsString;
+use std::mem::take;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -13,19 +15,40 @@ pub const HELP: &str = "\
 skiff: brings container images to this device through an accelerator
 
 usage:
-  skiff pull IMAGE... [--dry-run] [--max-bytes N]   pull images, or update them
-  skiff deploy NAME [--dry-run] [--max-bytes N]     deploy an application, all or none
+  skiff pull IMAGE... [PULL OPTION...]              pull images, or update them
+  skiff deploy NAME [PULL OPTION...]                deploy an application, all or none
                                                     of its images, or update it
   skiff rollback NAME                               go back to what was deployed before,
                                                     without the network; or forward again
   skiff ls                                          list images
   skiff rm IMAGE...                                 remove images
   skiff mount IMAGE DIR                             mount an image's tree, read-only
-  skiff trace CONTAINER | --image IMAGE... | --application NAME [--print]
+  skiff trace CONTAINER | --image IMAGE... | --application NAME
                                                     record which files of images are used
                                                     while their containers start
-  skiff status                                      list what unfinished pulls left
-  skiff gc                                          remove it
+  skiff status                                      list what is still to come, and what
+                                                    unfinished pulls left
+  skiff gc                                          remove what they left
+  skiff daemon [--class NAME]                       pull so that images can be started before
+                                                    they are all there, and bring the rest
+  skiff holder [--socket PATH]                      keep the daemon's files open over its
+                                                    restarts; it starts one by itself
+
+pull options:
+  --dry-run           only say how many bytes it would be
+  --max-bytes N       refuse to receive more
+  --lazy HOW          start before it is all there: auto (where a daemon runs and the
+                      file system has leases), require (or fail), never [auto]
+  --wait              return only when everything is there
+
+trace options:
+  --image IMAGE       the next container of this image
+  --application NAME  of the images that are deployed of it; with a container or --image: the
+                      application that the trace is reported for
+  --class NAME        the class of devices that this one belongs to
+  --until-port N      end when a container listens on port N, or after --for
+  --for SECONDS       so long after the first start [30; 300 with --until-port]
+  --print             print the files instead of telling the accelerator
 
 options:
   --accelerator URL   address of the accelerator (env SKIFF_ACCELERATOR)
@@ -61,6 +84,9 @@ exit codes:
   7  containerd does not answer or refuses
   8  a disk is full, read-only, or fails
   9  another skiff is at work
+ 10  it can't be started before it is all there (--lazy=require), or daemon or holder
+     can't work
+ 11  skiff status: containers may have read zeros
 ";
 
 /// What to do.
@@ -74,6 +100,20 @@ pub enum Command {
         dry_run: bool,
         /// Byte budget.
         max_bytes: Option<u64>,
+        /// Whether to start before it is all there.
+        lazy: Laziness,
+        /// Return only when everything is there.
+        wait: bool,
+    },
+    /// Run the daemon.
+    Daemon {
+        /// The device's class, for hot sets.
+        class: String,
+    },
+    /// Keep the daemon's files.
+    Holder {
+        /// Where to listen, if not in the state directory.
+        socket: Option<PathBuf>,
     },
     /// Take an application back.
     Rollback {
@@ -150,9 +190,10 @@ pub fn parse(
     let mut namespace = text("CONTAINERD_NAMESPACE").unwrap_or_else(|| "default".to_owned());
     let mut snapshotter = "overlayfs".to_owned();
     let mut state = env("SKIFF_STATE").map(PathBuf::from);
-    let (mut root, mut max_bytes) = (None, None);
-    let (mut json, mut dry_run, mut help, mut version) = (false, false, false, false);
-    let (mut words, mut trace) = (Vec::new(), Flags::default());
+    let mut root = None;
+    let (mut json, mut help, mut version) = (false, false, false);
+    let mut more = More::default();
+    let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_iter(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -162,15 +203,18 @@ pub fn parse(
             Long("snapshotter") => snapshotter = parser.value()?.string()?,
             Long("root") => root = Some(PathBuf::from(parser.value()?)),
             Long("state") => state = Some(PathBuf::from(parser.value()?)),
-            Long("max-bytes") => max_bytes = Some(parser.value()?.parse()?),
-            Long("image") => trace.images.push(parser.value()?.string()?),
-            Long("application") => trace.application = Some(parser.value()?.string()?),
-            Long("class") => trace.class = Some(parser.value()?.string()?),
-            Long("until-port") => trace.port = Some(parser.value()?.parse()?),
-            Long("for") => trace.seconds = Some(parser.value()?.parse()?),
-            Long("print") => trace.print = true,
             Long("json") => json = true,
-            Long("dry-run") => dry_run = true,
+            Long("max-bytes") => more.max_bytes = Some(parser.value()?.parse()?),
+            Long("dry-run") => more.dry_run = true,
+            Long("lazy") => more.lazy = Some(laziness(&parser.value()?.string()?)?),
+            Long("wait") => more.wait = true,
+            Long("class") => more.class = Some(class(parser.value()?.string()?)?),
+            Long("image") => more.trace.images.push(parser.value()?.string()?),
+            Long("application") => more.trace.application = Some(parser.value()?.string()?),
+            Long("until-port") => more.trace.port = Some(parser.value()?.parse()?),
+            Long("for") => more.trace.seconds = Some(parser.value()?.parse()?),
+            Long("print") => more.trace.print = true,
+            Long("socket") => more.socket = Some(parser.value()?.into()),
             Short('h') | Long("help") => help = true,
             Short('V') | Long("version") => version = true,
             Value(word) => words.push(word),
@@ -182,8 +226,11 @@ pub fn parse(
     } else if version {
         Command::Version
     } else {
-        command(words, dry_run, max_bytes, trace)?
+        command(words, &mut more)?
     };
+    if more != More::default() && !matches!(command, Command::Help | Command::Version) {
+        return Err(misplaced());
+    }
     let state = state.unwrap_or_else(|| match &root {
         Some(root) => root.join("skiff"),
         None => PathBuf::from("/var/lib/skiff"),
@@ -191,22 +238,54 @@ pub fn parse(
     Ok(Options { command, accelerator, containerd, namespace, snapshotter, root, state, json })
 }
 
-fn command(
-    words: Vec<OsString>,
-    dry_run: bool,
+/// Options of single commands, which take them out.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct More {
     max_bytes: Option<u64>,
+    dry_run: bool,
+    lazy: Option<Laziness>,
+    wait: bool,
+    class: Option<String>,
+    socket: Option<PathBuf>,
     trace: Flags,
-) -> Result<Command, UsageError> {
+}
+
+impl More {
+    fn pull(&mut self, wanted: Wanted) -> Command {
+        let Self { max_bytes, dry_run, lazy, wait, .. } = self;
+        let lazy = lazy.take().unwrap_or(Laziness::Auto);
+        Command::Pull {
+            wanted,
+            dry_run: take(dry_run),
+            max_bytes: take(max_bytes),
+            lazy,
+            wait: take(wait),
+        }
+    }
+}
+
+fn laziness(word: &str) -> Result<Laziness, UsageError> {
+    match word {
+        "auto" => Ok(Laziness::Auto),
+        "require" => Ok(Laziness::Require),
+        "never" => Ok(Laziness::Never),
+        _ => Err(UsageError(format!("--lazy is auto, require or never, not '{word}'"))),
+    }
+}
+
+fn class(name: String) -> Result<String, UsageError> {
+    if is_class(&name) {
+        return Ok(name);
+    }
+    Err(UsageError(format!("'{name}' can't be a class: at most 64 letters, digits, '.', '_', '-'")))
+}
+
+fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError> {
     let mut words = words.into_iter();
     let Some(verb) = words.next() else {
         return Err(UsageError("no command is given".to_owned()));
     };
     let verb = verb.string()?;
-    if verb != "trace" && trace != Flags::default() {
-        let given =
-            "--image, --application, --class, --until-port, --for and --print go with trace";
-        return Err(UsageError(given.to_owned()));
-    }
     if verb == "mount" {
         let (Some(image), Some(directory), None) = (words.next(), words.next(), words.next())
         else {
@@ -221,36 +300,37 @@ fn command(
         let name = name.string()?;
         let application = Name::parse(&name)
             .ok_or_else(|| UsageError(format!("'{name}' can't be an application's name")))?;
-        return if verb == "deploy" {
-            Ok(Command::Pull { wanted: Wanted::Application(application), dry_run, max_bytes })
-        } else if dry_run || max_bytes.is_some() {
-            Err(misplaced())
-        } else {
-            Ok(Command::Rollback { application })
-        };
+        return Ok(match &*verb {
+            "deploy" => more.pull(Wanted::Application(application)),
+            _ => Command::Rollback { application },
+        });
     }
     let images = words.map(ValueExt::string).collect::<Result<Vec<_>, _>>()?;
-    let command = match (verb.as_str(), images.is_empty()) {
-        ("trace", _) => Command::Trace(trace.command(images).map_err(UsageError)?),
-        ("pull", false) => Command::Pull { wanted: Wanted::Images(images), dry_run, max_bytes },
+    Ok(match (verb.as_str(), images.is_empty()) {
+        ("trace", _) => {
+            let (flags, class) = (take(&mut more.trace), take(&mut more.class));
+            Command::Trace(flags.command(images, class.unwrap_or_default()).map_err(UsageError)?)
+        }
+        ("pull", false) => more.pull(Wanted::Images(images)),
         ("rm", false) => Command::Remove { images },
         ("pull" | "rm", true) => return Err(UsageError(format!("{verb} needs an image"))),
         ("ls", true) => Command::List,
         ("status", true) => Command::Status,
         ("gc", true) => Command::Collect,
-        ("ls" | "status" | "gc", false) => {
+        ("daemon", true) => Command::Daemon { class: take(&mut more.class).unwrap_or_default() },
+        ("holder", true) => Command::Holder { socket: take(&mut more.socket) },
+        ("ls" | "status" | "gc" | "daemon" | "holder", false) => {
             return Err(UsageError(format!("{verb} takes no argument")));
         }
         _ => return Err(UsageError(format!("there is no command '{verb}'"))),
-    };
-    if (dry_run || max_bytes.is_some()) && !matches!(command, Command::Pull { .. }) {
-        return Err(misplaced());
-    }
-    Ok(command)
+    })
 }
 
 fn misplaced() -> UsageError {
-    UsageError("--dry-run and --max-bytes go with pull and deploy".to_owned())
+    let text = "--dry-run, --max-bytes, --lazy and --wait go with pull and deploy, \
+                --class with daemon and trace, --socket with holder, \
+                --image, --application, --until-port, --for and --print with trace";
+    UsageError(text.to_owned())
 }
 
 #[cfg(test)]
@@ -265,13 +345,17 @@ mod tests {
     fn commands_and_options() {
         let options = parsed("pull a:1 --accelerator=http://h:1 b:2 --dry-run --root /r").unwrap();
         let wanted = Wanted::Images(vec!["a:1".to_owned(), "b:2".to_owned()]);
-        assert_eq!(options.command, Command::Pull { wanted, dry_run: true, max_bytes: None });
+        let pull = |wanted, dry_run, max_bytes| {
+            let (lazy, wait) = (Laziness::Auto, false);
+            Command::Pull { wanted, dry_run, max_bytes, lazy, wait }
+        };
+        assert_eq!(options.command, pull(wanted, true, None));
         assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));
         assert_eq!(options.state, PathBuf::from("/r/skiff"));
         assert_eq!(parsed("--json ls").unwrap().command, Command::List);
         let application = Name::parse("shop").unwrap();
         let wanted = Wanted::Application(application.clone());
-        let deploy = Command::Pull { wanted, dry_run: false, max_bytes: Some(5) };
+        let deploy = pull(wanted, false, Some(5));
         assert_eq!(parsed("deploy shop --max-bytes 5").unwrap().command, deploy);
         assert_eq!(parsed("rollback shop").unwrap().command, Command::Rollback { application });
         assert_eq!(parsed("pull --help").unwrap().command, Command::Help);
@@ -289,10 +373,13 @@ mod tests {
             ("ls x", "no argument"),
             ("mount a", "directory"),
             ("pull a --frob", "--frob"),
-            ("pull a --print", "go with trace"),
+            ("pull a --print", "--print with trace"),
             ("trace", "one container"),
             ("ls --dry-run", "--dry-run"),
             ("pull a --max-bytes many", "many"),
+            ("pull a --lazy=sometimes", "'sometimes'"),
+            ("pull a --class x", "--class"),
+            ("daemon --class ../x", "'../x'"),
         ] {
             let said = parsed(line).unwrap_err().to_string();
             assert!(said.contains(word), "{line}: {said}");

@@ -3,6 +3,8 @@
 use crate::applications::ApplicationError;
 use crate::apply::ApplyError;
 use crate::cli::UsageError;
+use crate::daemon::DaemonError;
+use crate::holder::HolderError;
 use crate::http::HttpError;
 use crate::pull::PullError;
 use crate::state::StateError;
@@ -38,10 +40,22 @@ pub enum Failed {
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The daemon.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The holder.
+    #[error(transparent)]
+    Holder(#[from] HolderError),
+    /// Cold files were open while nobody guarded them.
+    #[error("containers may have read zeros; restart those that are named above")]
+    Zeros,
+    /// What a daemon did for this process ended so, and was said already.
+    #[error("the daemon could not do it")]
+    Relayed(u8),
 }
 
-/// Says what went wrong, with the whole chain of causes, and gives the exit code.
-pub fn say(failed: &Failed) -> ExitCode {
+/// What went wrong, with the whole chain of causes.
+pub fn sentence(failed: &dyn Error) -> String {
     let mut sentence = failed.to_string();
     let mut cause = failed.source();
     while let Some(error) = cause {
@@ -49,11 +63,23 @@ pub fn say(failed: &Failed) -> ExitCode {
         sentence.push_str(&error.to_string());
         cause = error.source();
     }
+    sentence
+}
+
+/// Says what went wrong and what to do, and gives the exit code.
+pub fn told(failed: &Failed) -> (String, u8) {
+    let mut sentence = sentence(failed);
     if let Some(hint) = disk_trouble(failed) {
         sentence.push_str(hint);
     }
-    eprintln!("skiff: {sentence}");
-    ExitCode::from(code(failed))
+    (format!("skiff: {sentence}"), code(failed))
+}
+
+/// Says what went wrong on standard error, and gives the exit code.
+pub fn say(failed: &Failed) -> ExitCode {
+    let (sentence, code) = told(failed);
+    eprintln!("{sentence}");
+    ExitCode::from(code)
 }
 
 fn code(failed: &Failed) -> u8 {
@@ -66,7 +92,11 @@ fn code(failed: &Failed) -> u8 {
         Failed::Trace(error) => trace_code(error),
         Failed::Target(error) => target_code(error),
         Failed::State(error) => state_code(error),
+        Failed::Daemon(_) | Failed::Holder(_) => 10,
+        Failed::Zeros => 11,
+        Failed::Relayed(code) => *code,
         Failed::Pull(error) => match error {
+            PullError::NotLazy(_) | PullError::Holder(_) => 10,
             PullError::Request(_) | PullError::Http(HttpError::BadUrl { .. }) => 2,
             PullError::Http(_) | PullError::Link { .. } => 4,
             PullError::Refused { code, .. } => match code {
@@ -81,7 +111,10 @@ fn code(failed: &Failed) -> u8 {
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,
             PullError::Apply(
-                ApplyError::Path { .. } | ApplyError::Held { .. } | ApplyError::Unlinkable { .. },
+                ApplyError::Path { .. }
+                | ApplyError::Held { .. }
+                | ApplyError::Unlinkable { .. }
+                | ApplyError::Opened { .. },
             ) => 1,
             PullError::Apply(ApplyError::Spool(_) | ApplyError::Writeback(_))
             | PullError::Spool(_) => 8,

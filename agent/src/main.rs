@@ -13,6 +13,10 @@
 //! | `inflate` | raw deflate in a fixed window |
 //! | `spool` | the table of contents, on disk |
 //! | `apply` | writes entries and contents into snapshot directories |
+//! | `cold` | files that stand before their bytes are there, under leases |
+//! | `hydrate` | brings those bytes |
+//! | `daemon` | does that in the background |
+//! | `holder` | keeps cold files open while there is no daemon |
 //! | `target` | where images go: containerd, or a plain directory |
 //! | `containerd` | containerd's gRPC API over its Unix socket |
 //! | `state` | the agent's own directory: lock and scratch |
@@ -24,9 +28,13 @@
 mod applications;
 mod apply;
 mod cli;
+mod cold;
 mod containerd;
+mod daemon;
 mod exit;
+mod holder;
 mod http;
+mod hydrate;
 mod inflate;
 mod platform;
 mod pull;
@@ -40,8 +48,9 @@ mod trace;
 
 use applications::Name;
 use cli::{Command, Options};
+use daemon::{PullRequest, Request};
 use exit::Failed;
-use pull::{PullOptions, pull};
+use pull::{Laziness, PullOptions, Wanted, pull};
 use report::{Report, json_line};
 use serde::Serialize;
 use state::{Lock, StateDir};
@@ -57,32 +66,32 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return exit::say(&Failed::Usage(error)),
     };
-    match smol::block_on(run(&options)) {
+    let state = StateDir::new(options.state.clone());
+    let done = match &options.command {
+        Command::Daemon { class } => daemon::run(state, class.clone()).map_err(Failed::from),
+        Command::Holder { socket } => {
+            let socket = socket.clone().unwrap_or_else(|| state.holder_socket());
+            holder::keep(&socket).map_err(Failed::from)
+        }
+        _ => smol::block_on(run(&options, &state)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Relayed(code)) => ExitCode::from(code),
         Err(failed) => exit::say(&failed),
     }
 }
 
-async fn run(options: &Options) -> Result<(), Failed> {
-    let state = StateDir::new(options.state.clone());
+async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
     match &options.command {
         Command::Help => print!("{}", cli::HELP),
         Command::Version => println!("skiff {}", env!("CARGO_PKG_VERSION")),
-        Command::Pull { wanted, dry_run, max_bytes } => {
-            let accelerator = options.accelerator.clone().ok_or(Failed::NoAccelerator)?;
-            let mut target = open_target(options).await?;
-            let lock = lock(&state, &mut target).await?;
-            let mut report = Report::new(options.json);
-            let (wanted, dry_run, max_bytes) = (wanted.clone(), *dry_run, *max_bytes);
-            let pull_options = PullOptions { wanted, accelerator, dry_run, max_bytes };
-            let pulled = pull(&pull_options, &mut target, &state, &lock, &mut report).await;
-            report.clear();
-            report.done(&pulled?);
-        }
+        Command::Daemon { .. } | Command::Holder { .. } => {}
+        Command::Pull { .. } => pull_or_ask(options, state).await?,
         Command::Rollback { application } => {
             let mut target = open_target(options).await?;
-            let lock = lock(&state, &mut target).await?;
-            let images = applications::rollback(application, &state, &lock, &mut target).await?;
+            let lock = lock(state, &mut target).await?;
+            let images = applications::rollback(application, state, &lock, &mut target).await?;
             say_rolled_back(options, application, &images);
         }
         Command::List => {
@@ -96,9 +105,12 @@ async fn run(options: &Options) -> Result<(), Failed> {
         }
         Command::Remove { images } => {
             let mut target = open_target(options).await?;
-            let _lock = lock(&state, &mut target).await?;
+            let _lock = lock(state, &mut target).await?;
             for image in images {
                 target.remove(image).await?;
+            }
+            if let Some(daemon) = daemon::connect(&state.daemon_socket()) {
+                daemon::ask(daemon, &Request::Removed)?;
             }
         }
         Command::Mount { image, directory } => {
@@ -110,17 +122,65 @@ async fn run(options: &Options) -> Result<(), Failed> {
                 false => Some(options.accelerator.as_deref().ok_or(Failed::NoAccelerator)?),
             };
             let target = open_target(options).await?;
-            say_traced(options, &trace(asked, accelerator, options, &state, &target).await?);
+            say_traced(options, &trace(asked, accelerator, options, state, &target).await?);
         }
-        Command::Status => status(options, &state).await?,
+        Command::Status => status(options, state).await?,
         Command::Collect => {
             let mut target = open_target(options).await?;
-            let _lock = lock(&state, &mut target).await?;
+            let _lock = lock(state, &mut target).await?;
             let leftovers = target.collect().await?;
             let pulls = state.remove_leftovers()?;
+            daemon::forget_zeros(state.path())?;
             say_collected(options, leftovers, pulls);
         }
     }
+    Ok(())
+}
+
+/// Pulls through the daemon if there is one, else here.
+async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> {
+    let Command::Pull { wanted, dry_run, max_bytes, lazy, wait } = &options.command else {
+        return Ok(());
+    };
+    let (wanted, dry_run, max_bytes, lazy) = (wanted.clone(), *dry_run, *max_bytes, *lazy);
+    let accelerator = options.accelerator.clone().ok_or(Failed::NoAccelerator)?;
+    if lazy != Laziness::Never
+        && let Some(daemon) = daemon::connect(&state.daemon_socket())
+    {
+        let (images, application) = match wanted {
+            Wanted::Images(images) => (images, None),
+            Wanted::Application(name) => (Vec::new(), Some(name.as_str().to_owned())),
+        };
+        let request = PullRequest {
+            images,
+            application,
+            accelerator,
+            dry_run,
+            max_bytes,
+            require_lazy: lazy == Laziness::Require,
+            wait: *wait,
+            containerd: options.containerd.clone(),
+            namespace: options.namespace.clone(),
+            snapshotter: options.snapshotter.clone(),
+            root: options.root.clone(),
+            json: options.json,
+            terminal: report::is_terminal(),
+        };
+        return match daemon::ask(daemon, &Request::Pull(Box::new(request)))? {
+            0 => Ok(()),
+            code => Err(Failed::Relayed(code)),
+        };
+    }
+    let mut target = open_target(options).await?;
+    let lock = lock(state, &mut target).await?;
+    let mut report = Report::new(options.json);
+    if lazy == Laziness::Auto && !dry_run {
+        report.eager("no daemon is running");
+    }
+    let pull_options = PullOptions { wanted, accelerator, dry_run, max_bytes, lazy };
+    let pulled = pull(&pull_options, &mut target, state, &lock, &mut report, None).await;
+    report.clear();
+    report.done(&pulled.result?);
     Ok(())
 }
 
@@ -190,7 +250,19 @@ async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
     if found.is_empty() && !options.json {
         println!("nothing is left of unfinished pulls");
     }
-    Ok(())
+    let Some(daemon) = daemon::connect(&state.daemon_socket()) else {
+        let cold = state.hydrating()?.len();
+        if cold > 0 && !options.json {
+            println!("{cold} pulls are not all there, and no daemon brings the rest");
+        } else if !options.json {
+            println!("no daemon is running: what is pulled is fetched before the start");
+        }
+        return Ok(());
+    };
+    match daemon::ask(daemon, &Request::Status { json: options.json })? {
+        0 => Ok(()),
+        _ => Err(Failed::Zeros),
+    }
 }
 
 fn say_rolled_back(options: &Options, application: &Name, images: &[ImageRecord]) {

@@ -2,8 +2,9 @@
 //! lines with `--json`.
 
 use crate::target::HeldImage;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use skiff_protocol::response::{Phase, Plan, Progress};
+use smol::channel::Sender;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,30 @@ pub struct Report {
     json: bool,
     terminal: bool,
     shown: Option<Instant>,
+    to: To,
+}
+
+/// Where to.
+#[derive(Debug)]
+enum To {
+    /// This process' standard output and error.
+    Own,
+    /// Those of another process, which asked this one.
+    Peer(Sender<Said>),
+    /// Nowhere.
+    Nobody,
+}
+
+/// What goes to another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// For its standard output.
+    Out(String),
+    /// For its standard error.
+    Err(String),
+    /// It ends, with this exit code.
+    Exit(u8),
 }
 
 /// One image of a finished pull.
@@ -41,6 +66,9 @@ pub struct Summary {
     pub overhead_bytes: u64,
     /// HTTP requests.
     pub requests: u32,
+    /// Files that are cold: the images can be started before these are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold_files: Option<u64>,
     /// Wall-clock time.
     pub seconds: f64,
     /// What the pull would receive (`--dry-run`).
@@ -57,6 +85,9 @@ enum Event<'a> {
     Plan { packs: u32, content_bytes: u64, wire_bytes: u64, exact: bool },
     Transferred { content_bytes: u64, of: u64 },
     Damaged { contents: u32 },
+    Eager { reason: &'a str },
+    Cold { files: usize },
+    Hydrating { files: usize, bytes: u64 },
     Committing,
     Done(&'a Summary),
 }
@@ -67,7 +98,34 @@ const PACE: Duration = Duration::from_millis(200);
 impl Report {
     /// Reports to standard error for people, or to standard output as JSON.
     pub fn new(json: bool) -> Self {
-        Self { json, terminal: !json && std::io::stderr().is_terminal(), shown: None }
+        Self { json, terminal: !json && is_terminal(), shown: None, to: To::Own }
+    }
+
+    /// Reports to another process, which has a terminal or not. What it is too slow for is left out.
+    pub fn to_peer(json: bool, terminal: bool, peer: Sender<Said>) -> Self {
+        Self { json, terminal: !json && terminal, shown: None, to: To::Peer(peer) }
+    }
+
+    /// Reports nothing.
+    pub fn silent() -> Self {
+        Self { json: false, terminal: false, shown: None, to: To::Nobody }
+    }
+
+    fn out(&self, text: String) {
+        match &self.to {
+            // A closed pipe ends quietly: nobody listens any more.
+            To::Own => drop(std::io::stdout().lock().write_all(text.as_bytes())),
+            To::Peer(peer) => drop(peer.try_send(Said::Out(text))),
+            To::Nobody => {}
+        }
+    }
+
+    fn err(&self, text: String) {
+        match &self.to {
+            To::Own => drop(std::io::stderr().lock().write_all(text.as_bytes())),
+            To::Peer(peer) => drop(peer.try_send(Said::Err(text))),
+            To::Nobody => {}
+        }
     }
 
     /// The accelerator works on something.
@@ -131,21 +189,46 @@ impl Report {
             return;
         }
         if let Some(bytes) = summary.would_receive {
-            println!("the pull would receive {}", size(bytes));
-            return;
+            return self.out(format!("the pull would receive {}\n", size(bytes)));
         }
         for image in &summary.images {
             let how = if image.fetched { "" } else { " (was on this device)" };
-            println!("{} {}{how}", image.name, image.digest);
+            self.out(format!("{} {}{how}\n", image.name, image.digest));
         }
-        println!(
-            "received {}, sent {}, {} request{}, {:.1} s",
+        let cold = match summary.cold_files {
+            Some(files) => format!("; it can be started, {files} files are still to come"),
+            None => String::new(),
+        };
+        self.out(format!(
+            "received {}, sent {}, {} request{}, {:.1} s{cold}\n",
             size(summary.bytes_received),
             size(summary.bytes_sent),
             summary.requests,
             if summary.requests == 1 { "" } else { "s" },
             summary.seconds
-        );
+        ));
+    }
+
+    /// Everything is fetched before the start, although a daemon could do better.
+    pub fn eager(&mut self, reason: &str) {
+        self.event(&Event::Eager { reason });
+        self.line(&format!("everything is fetched before the start: {reason}"));
+    }
+
+    /// So many files are to come before the images can be started.
+    pub fn cold_files(&mut self, left: usize) {
+        if self.due() {
+            self.event(&Event::Cold { files: left });
+            self.transient(|| format!("{left} files are without their bytes"));
+        }
+    }
+
+    /// The daemon hydrates: so many files and bytes are to come.
+    pub fn hydrating(&mut self, files: usize, bytes: u64) {
+        if self.due() {
+            self.event(&Event::Hydrating { files, bytes });
+            self.transient(|| format!("{files} files, {} to come", size(bytes)));
+        }
     }
 
     fn due(&mut self) -> bool {
@@ -159,36 +242,45 @@ impl Report {
 
     fn event(&self, event: &Event<'_>) {
         if self.json {
-            json_line(event);
+            self.out(line(event));
         }
     }
 
     fn transient(&self, text: impl FnOnce() -> String) {
         if self.terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[K{}", text());
+            self.err(format!("\r\x1b[K{}", text()));
         }
     }
 
     fn line(&self, text: &str) {
         self.clear();
         if !self.json {
-            let _ = writeln!(std::io::stderr(), "skiff: {text}");
+            self.err(format!("skiff: {text}\n"));
         }
     }
 
     /// Takes the changing line away.
     pub fn clear(&self) {
         if self.terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            self.err("\r\x1b[K".to_owned());
         }
     }
 }
 
-/// Prints one line of JSON. A closed pipe ends quietly: nobody listens any more.
-pub fn json_line(value: &impl Serialize) {
+/// Whether progress can be shown on standard error.
+pub fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+fn line(value: &impl Serialize) -> String {
     let mut line = serde_json::to_string(value).unwrap_or_default();
     line.push('\n');
-    let _ = std::io::stdout().lock().write_all(line.as_bytes());
+    line
+}
+
+/// Prints one line of JSON. A closed pipe ends quietly: nobody listens any more.
+pub fn json_line(value: &impl Serialize) {
+    let _ = std::io::stdout().lock().write_all(line(value).as_bytes());
 }
 
 fn of(done: u64, total: u64) -> String {

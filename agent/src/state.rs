@@ -7,6 +7,9 @@
 //!   applications/NAME/   what is deployed (see `applications`)
 //!   pulls/ID/    scratch of a pull (see `spool`): `wanted` names its images, `target` where they
 //!                were to go
+//!   hydrating/ID/   that of a pull whose images can be started and are not all there (see `hydrate`)
+//!   lease-break-time   the kernel's setting before it was changed (see `cold`)
+//!   daemon.sock, holder.sock   where daemon and holder listen
 //! ```
 //!
 //! What is left of a dead pull is listed by `skiff status`, and removed by the next pull to the same
@@ -80,14 +83,56 @@ impl StateDir {
         Self { path }
     }
 
+    /// Where the applications' files are.
+    pub fn applications(&self) -> PathBuf {
+        self.path.join("applications")
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the applications' files are.
-    pub fn applications(&self) -> PathBuf {
-        self.path.join("applications")
+    /// Where the daemon listens.
+    pub fn daemon_socket(&self) -> PathBuf {
+        self.path.join("daemon.sock")
+    }
+
+    /// Where the holder listens.
+    pub fn holder_socket(&self) -> PathBuf {
+        self.path.join("holder.sock")
+    }
+
+    /// Makes the scratch directory of a pull one that is hydrated: no later pull removes it.
+    pub fn keep_for_hydration(&self, scratch: &mut Scratch) -> Result<(), StateError> {
+        let hydrating = self.path.join("hydrating");
+        let failed = |e| StateError::io(&hydrating, e);
+        fs::create_dir_all(&hydrating).map_err(failed)?;
+        let path = hydrating.join(&scratch.id);
+        fs::rename(&scratch.path, &path).map_err(failed)?;
+        scratch.kept = true;
+        let from = std::mem::replace(&mut scratch.path, path);
+        for directory in [&*hydrating, from.parent().unwrap_or(&self.path), &self.path] {
+            sync::directory(directory).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The directories of deployments that are being hydrated.
+    pub fn hydrating(&self) -> Result<Vec<PathBuf>, StateError> {
+        let hydrating = self.path.join("hydrating");
+        let failed = |e| StateError::io(&hydrating, e);
+        let listing = match fs::read_dir(&hydrating) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut found = Vec::new();
+        for entry in listing {
+            found.push(entry.map_err(failed)?.path());
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Takes the lock, or says who has it.
@@ -123,7 +168,7 @@ impl StateDir {
         let pulls = self.path.join("pulls");
         let path = pulls.join(&id);
         fs::create_dir(&path).map_err(|e| StateError::io(&path, e))?;
-        let scratch = Scratch { path, id };
+        let scratch = Scratch { path, id, kept: false };
         for (name, text) in [("wanted", &*wanted.join("\n")), ("target", target)] {
             let path = scratch.path.join(name);
             write(&path, text).map_err(|e| StateError::io(&path, e))?;
@@ -189,11 +234,12 @@ impl StateError {
     }
 }
 
-/// A pull's scratch directory, removed when the pull ends, well or not.
+/// A pull's scratch directory, removed when the pull ends, well or not, unless it is kept for hydration.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
     id: String,
+    kept: bool,
 }
 
 impl Scratch {
@@ -215,8 +261,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What can't be removed now is listed by `skiff status`.
-        let _ = fs::remove_dir_all(&self.path);
+        if !self.kept {
+            // What can't be removed now is listed by `skiff status`.
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 

@@ -4,16 +4,21 @@
 //! the content that they belong to, writes it to the file of its first entry while hashing, and
 //! when it is complete compares the digest, sets the metadata, and copies it to the other files
 //! that have it. A content whose bytes arrived in another order is hashed from the disk.
+//!
+//! Files that stand already are filled in place ([`Files::Standing`]): what is done for a new file is done for
+//! them, and then their leases are given up.
 
 use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
 use super::local::copy_bytes;
 use super::metadata;
 use super::{ApplyError, Beneath, Writeback, printable};
-use crate::spool::{ContentRow, Contents, Entries, EntryId, State};
-use crate::sync::Paced;
+use crate::cold::Cold;
+use crate::spool::{ContentRow, Contents, Entries, EntryId, Space, State};
+use crate::sync::{self, Paced};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 
@@ -26,24 +31,47 @@ pub struct Tables<'a> {
     pub entries: &'a mut Entries,
     /// The layers' directories, by number.
     pub layers: &'a mut [Beneath],
-    /// What was written last.
-    pub writeback: &'a mut Writeback,
+    /// How files come about.
+    pub files: Files<'a>,
+}
+
+/// How files come about.
+#[derive(Debug)]
+pub enum Files<'a> {
+    /// They are made. What was written last is brought to the disk.
+    New(&'a mut Writeback),
+    /// They stand as placeholders, which are filled; those that are cold through the descriptor that has
+    /// the lease.
+    Standing {
+        /// The cold ones.
+        cold: &'a mut Cold,
+        /// Whether the journal is relied upon: a content is then done only when it is known to be on the
+        /// disk.
+        relied: bool,
+    },
 }
 
 /// Where the writer stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ContentWriter {
+    space: Space,
+    /// The state of the contents that are written. Others are passed by.
+    takes: State,
     current: Option<Current>,
     /// The next content to look at, and how far into it the next byte lies.
     next: u32,
     skip: u64,
+    /// Where the next byte lies in the content space.
+    at: u64,
 }
 
 #[derive(Debug)]
 struct Current {
     number: u32,
     row: ContentRow,
+    /// The file of one of its entries.
     file: OwnedFd,
+    entry: EntryId,
     path: Vec<u8>,
     /// Offset in the content of the next byte.
     at: u64,
@@ -53,27 +81,37 @@ struct Current {
 }
 
 impl ContentWriter {
+    /// A writer at the start of a content space, for those of its contents that are in this state.
+    pub fn new(space: Space, takes: State) -> Self {
+        Self { space, takes, current: None, next: 0, skip: 0, at: 0 }
+    }
+
+    /// The content that the next byte belongs to, or a lower number.
+    pub fn next_content(&self) -> u32 {
+        self.current.as_ref().map_or(self.next, |current| current.number)
+    }
+
+    /// How far into that content the next byte lies.
+    pub fn offset_in_content(&self) -> u64 {
+        self.current.as_ref().map_or(self.skip, |current| current.at)
+    }
+
     /// Goes to a place in the content space.
     pub fn seek(&mut self, tables: &mut Tables<'_>, offset: u64) -> Result<(), ApplyError> {
-        let here = match &self.current {
-            Some(current) => current.row.offset + current.at,
-            None => tables.contents.get(self.next)?.map_or(u64::MAX, |row| row.offset + self.skip),
-        };
-        if here == offset {
+        if self.at == offset {
             return Ok(());
         }
         self.suspend(tables)?;
-        let Some(number) = tables.contents.at_offset(offset)? else {
-            return Err(ApplyError::Contradiction("a pack lies behind the last content"));
-        };
-        let row = tables.contents.get(number)?;
-        self.next = number;
-        self.skip = offset - row.map_or(0, |row| row.offset);
+        let place = self.space.locate(tables.contents, offset)?;
+        let place =
+            place.ok_or(ApplyError::Contradiction("a pack lies behind the last content"))?;
+        (self.next, self.skip) = place;
+        self.at = offset;
         Ok(())
     }
 
-    /// Takes the next bytes of the content space. Bytes of contents that are complete are left
-    /// alone: a repair may bring more than it was asked for.
+    /// Takes the next bytes of the content space. Bytes of contents in another state are left alone: they
+    /// are complete, or another stream has them.
     pub fn write(&mut self, tables: &mut Tables<'_>, mut bytes: &[u8]) -> Result<(), ApplyError> {
         while !bytes.is_empty() {
             let (number, row) = match &self.current {
@@ -84,10 +122,9 @@ impl ContentWriter {
             let room = usize::try_from(row.size - at).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             bytes = later;
+            self.at += now.len() as u64;
             let ends = now.len() == room;
-            if row.state == State::Done {
-                self.skip += now.len() as u64;
-            } else {
+            if row.state == self.takes {
                 let mut current = match self.current.take() {
                     Some(current) => current,
                     None => open(tables, number, row, at)?,
@@ -98,6 +135,8 @@ impl ContentWriter {
                 } else {
                     self.current = Some(current);
                 }
+            } else {
+                self.skip += now.len() as u64;
             }
             if ends {
                 self.next = number + 1;
@@ -118,13 +157,11 @@ impl ContentWriter {
     }
 
     fn find_next(&mut self, tables: &Tables<'_>) -> Result<(u32, ContentRow), ApplyError> {
-        loop {
-            match tables.contents.get(self.next)? {
-                Some(row) if row.is_packed() => return Ok((self.next, row)),
-                Some(_) => self.next += 1,
-                None => return Err(ApplyError::Contradiction("packs hold more than all contents")),
-            }
-        }
+        let Some((number, row)) = self.space.next(tables.contents, self.next)? else {
+            return Err(ApplyError::Contradiction("packs hold more than all contents"));
+        };
+        self.next = number;
+        Ok((number, row))
     }
 }
 
@@ -134,20 +171,30 @@ fn open(
     row: ContentRow,
     at: u64,
 ) -> Result<Current, ApplyError> {
-    let first = row.first.ok_or(ApplyError::Contradiction("a content belongs to no file"))?;
-    let stored = tables.entries.get(first)?;
-    let layer = tables
-        .layers
-        .get_mut(usize::from(stored.layer))
-        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))?;
-    let path = stored.entry.suffix.to_vec();
-    let file = if row.arrived == 0 {
-        create_file(layer, &path)?
-    } else {
-        layer.open(&path, OFlags::RDWR).map_err(|e| ApplyError::path("open", &path, e))?
-    };
-    let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
-    Ok(Current { number, row, file, path, at, hash, paced: Paced::default() })
+    let mut next = row.first;
+    while let Some(entry) = next {
+        let stored = tables.entries.get(entry)?;
+        next = stored.next;
+        let layer = tables
+            .layers
+            .get_mut(usize::from(stored.layer))
+            .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))?;
+        let path = stored.entry.suffix.to_vec();
+        let file = match &tables.files {
+            Files::New(_) if row.arrived == 0 => create_file(layer, &path)?,
+            Files::New(_) => {
+                layer.open(&path, OFlags::RDWR).map_err(|e| ApplyError::path("open", &path, e))?
+            }
+            Files::Standing { cold, .. } => match standing(cold, entry, layer, &path)? {
+                Some(file) => file,
+                None => continue,
+            },
+        };
+        let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
+        let paced = Paced::default();
+        return Ok(Current { number, row, file, entry, path, at, hash, paced });
+    }
+    Err(ApplyError::Contradiction("a content belongs to no file"))
 }
 
 impl Current {
@@ -180,50 +227,108 @@ impl Current {
             let path = printable(&self.path);
             return Err(ApplyError::WrongContent { path, digest: self.row.sha256 });
         }
-        complete(tables, self.number, self.row, self.file)
+        complete(tables, self.number, self.row, self.entry, self.file)
     }
 }
 
-/// A verified content stands in the file of its first entry: sets that file's metadata, and makes
-/// the other files that have the content.
+/// A file that stands: through its lease, if it is under one. Nothing if its image was removed.
+fn standing(
+    cold: &Cold,
+    entry: EntryId,
+    layer: &Beneath,
+    path: &[u8],
+) -> Result<Option<OwnedFd>, ApplyError> {
+    let failed = |e| ApplyError::path("open", path, e);
+    if let Some(file) = cold.file(entry).map_err(failed)? {
+        return Ok(Some(file));
+    }
+    // Without O_NONBLOCK it could wait for itself.
+    match layer.open(path, OFlags::RDWR | OFlags::NONBLOCK) {
+        Ok(file) => Ok(Some(file)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// A verified content stands in the file of one of its entries: sets that file's metadata, and makes or
+/// fills the other files that have the content.
 pub fn complete(
     tables: &mut Tables<'_>,
     number: u32,
     mut row: ContentRow,
+    source: EntryId,
     file: OwnedFd,
 ) -> Result<(), ApplyError> {
     let mut at = row.first;
-    let mut first = true;
-    while let Some(id) = at {
-        at = make_copy(tables, id, (!first).then_some(row.size), &file)?;
-        first = false;
+    while let Some(entry) = at {
+        let size = (entry != source).then_some(row.size);
+        at = make_copy(tables, entry, size, &file)?;
     }
-    tables.writeback.take(file, row.size).map_err(ApplyError::Writeback)?;
-    row.state = State::Done;
-    Ok(tables.contents.put(number, &row)?)
+    row.state = match &mut tables.files {
+        Files::New(writeback) => {
+            writeback.take(file, row.size).map_err(ApplyError::Writeback)?;
+            State::Done
+        }
+        Files::Standing { relied: false, .. } => State::Done,
+        Files::Standing { cold, relied: true } => {
+            cold.fill(number);
+            State::Filled
+        }
+    };
+    // First the journal, then the leases: what is open to others is never filled again.
+    tables.contents.put(number, &row)?;
+    let mut at = row.first;
+    while let (Some(entry), Files::Standing { cold, .. }) = (at, &mut tables.files) {
+        let stored = tables.entries.get(entry)?;
+        let path = stored.entry.suffix;
+        cold.give_up(entry).map_err(|e| ApplyError::path("open to others", path, e))?;
+        at = stored.next;
+    }
+    Ok(())
 }
 
-/// Sets the metadata of an entry's file; makes it first, as a copy, if a size is given.
+/// Sets the metadata of an entry's file; if a size is given, copies to it first.
 fn make_copy(
     tables: &mut Tables<'_>,
-    id: EntryId,
+    entry: EntryId,
     size: Option<u64>,
     from: &OwnedFd,
 ) -> Result<Option<EntryId>, ApplyError> {
-    let stored = tables.entries.get(id)?;
+    let stored = tables.entries.get(entry)?;
     let (path, meta) = (stored.entry.suffix, &stored.entry.meta);
     let Some(size) = size else {
         metadata::set(from, path, meta)?;
+        tables.files.written(from).map_err(ApplyError::Writeback)?;
         return Ok(stored.next);
     };
     let layer = tables
         .layers
         .get_mut(usize::from(stored.layer))
         .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))?;
-    let to = create_file(layer, path)?;
+    let to = match &tables.files {
+        Files::New(_) => create_file(layer, path)?,
+        Files::Standing { cold, .. } => match standing(cold, entry, layer, path)? {
+            Some(file) => file,
+            None => return Ok(stored.next),
+        },
+    };
     copy_bytes(from, &to, size).map_err(|e| ApplyError::path("copy to", path, e))?;
     metadata::set(&to, path, meta)?;
     let next = stored.next;
-    tables.writeback.take(to, size).map_err(ApplyError::Writeback)?;
+    match &mut tables.files {
+        Files::New(writeback) => writeback.take(to, size),
+        files => files.written(&to),
+    }
+    .map_err(ApplyError::Writeback)?;
     Ok(next)
+}
+
+impl Files<'_> {
+    /// A file that stood is complete. It is not kept open for writing, so that it can be executed.
+    fn written(&self, file: &OwnedFd) -> rustix::io::Result<()> {
+        match self {
+            Self::New(_) => Ok(()),
+            Self::Standing { .. } => sync::begin(file),
+        }
+    }
 }

@@ -11,11 +11,11 @@ use skiff_protocol::record::Kind;
 
 /// Finishes all layers; after this they are what overlayfs may mount.
 pub fn finish(entries: &mut Entries, layers: &mut [Beneath]) -> Result<(), ApplyError> {
-    entries.each(|stored| match stored.entry.kind {
+    entries.each(|_, stored| match stored.entry.kind {
         Kind::HardLink { first } => link(layer_of(&stored, layers)?, stored.entry.suffix, first),
         _ => Ok(()),
     })?;
-    entries.each(|stored| {
+    entries.each(|_, stored| {
         let Kind::Directory { .. } = stored.entry.kind else { return Ok(()) };
         let (path, meta) = (stored.entry.suffix, &stored.entry.meta);
         let fd = layer_of(&stored, layers)?

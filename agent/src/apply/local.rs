@@ -91,7 +91,7 @@ fn copy_checked(
         Err(e) => return Err(ApplyError::path("copy to", target, e)),
     }
     if copied.is_ok() && hash_file(&to, buffer).is_ok_and(|found| found == row.sha256) {
-        complete(tables, number, row, to)?;
+        complete(tables, number, row, first, to)?;
         return Ok(true);
     }
     let (parent, name) =

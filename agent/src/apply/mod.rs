@@ -5,6 +5,7 @@
 //! content ──▶ content   writes a file as its bytes arrive, checks SHA-256, copies to its twins
 //!             local     the same from a file of a held image
 //! end     ──▶ finish    hard links, then the times of directories
+//!             placeholder  files that stand before their bytes are there
 //!             reroot    a stack that is too deep becomes one layer
 //!             hash      a file's digest, read back
 //!             beneath   no path from the network leads out of the layer's directory
@@ -22,14 +23,16 @@ mod finish;
 mod hash;
 mod local;
 mod metadata;
+mod placeholder;
 mod reroot;
 mod writeback;
 
 pub use beneath::{Beneath, open_directory};
-pub use content::{ContentWriter, Tables};
+pub use content::{ContentWriter, Files, Tables};
 pub use entry::make_entry;
 pub use finish::finish;
 pub use local::copy_held;
+pub use placeholder::{Kept, check_filled, lease_cold, leave_removed, make_placeholders};
 pub use reroot::reroot;
 pub use writeback::Writeback;
 
@@ -66,6 +69,12 @@ pub enum ApplyError {
         path: String,
         /// Why.
         reason: &'static str,
+    },
+    /// A file that stands without its bytes is open elsewhere.
+    #[error("'{path}' of the new snapshot is open in another process; run the pull again")]
+    Opened {
+        /// The path in the image.
+        path: String,
     },
     /// What was written can't reach the disk.
     #[error("cannot write the new snapshot's files to the disk")]

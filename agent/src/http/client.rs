@@ -12,11 +12,9 @@ use thiserror::Error;
 
 /// Time to connect: several SYN retransmissions on a slow link.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time to get the head of the answer. The accelerator sends it before it does any work.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest silence within an answer. While the accelerator works, it sends a frame every few
-/// seconds.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest silence before the head of an answer, which the accelerator sends before it does any work, and within
+/// an answer: while the accelerator works, it sends a frame every few seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no (further) answer.
 #[derive(Debug, Error)]
@@ -61,6 +59,10 @@ pub struct Client {
     url: Url,
     counters: Arc<Counters>,
     requests: u32,
+    /// A connection that no answer is read from.
+    idle: Option<TcpStream>,
+    /// Longest silence.
+    patience: Duration,
 }
 
 impl Client {
@@ -79,7 +81,36 @@ impl Client {
         if url.host_str().is_none_or(str::is_empty) {
             return Err(bad("it names no host"));
         }
-        Ok(Self { url, counters: Arc::default(), requests: 0 })
+        Ok(Self { url, counters: Arc::default(), requests: 0, idle: None, patience: PATIENCE })
+    }
+
+    /// Another client of the same accelerator, which counts for itself.
+    pub fn another(&self) -> Self {
+        let (url, patience) = (self.url.clone(), self.patience);
+        Self { url, counters: Arc::default(), requests: 0, idle: None, patience }
+    }
+
+    /// Waits no longer than this for a connection, for the head of an answer, and within it.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Connects in advance.
+    pub async fn warm(&mut self) -> Result<(), HttpError> {
+        if self.idle.is_none() {
+            self.idle = Some(self.connect().await?);
+        }
+        Ok(())
+    }
+
+    /// Reads an answer to its end, so that the next request goes over the same connection. One that does not
+    /// end here is given up.
+    pub async fn reuse(&mut self, mut body: Body) {
+        let mut rest = [0; 1];
+        let end = timed(self.patience, body.response.read(&mut rest)).await;
+        if matches!(end, Ok(0)) {
+            self.idle = Some(body.stream);
+        }
     }
 
     /// The accelerator's base address.
@@ -104,38 +135,10 @@ impl Client {
         media_type: &str,
         body: &[u8],
     ) -> Result<Body, HttpError> {
-        let response = self.exchange(path, media_type, body).await?;
-        let url = self.url();
-        acceptable(&response, media_type)
-            .map_err(|reason| HttpError::Strange { url: url.clone(), reason })?;
-        Ok(Body { response, url })
-    }
-
-    async fn exchange(
-        &mut self,
-        path: &str,
-        media_type: &str,
-        body: &[u8],
-    ) -> Result<Response, HttpError> {
-        let url = self.url();
-        let stream = timed(CONNECT_TIMEOUT, self.connect())
-            .await
-            .map_err(|source| HttpError::Connect { url: url.clone(), source })?;
-        let mut target = self.url.clone();
-        target.set_path(path);
-        let mut request = Request::new(Method::Post, target);
-        request.set_body(body);
-        request.insert_header("content-type", media_type);
-        request.insert_header("accept", media_type);
-        self.requests += 1;
-        let exchange = async {
-            async_h1::connect(Wire::new(stream, Arc::clone(&self.counters)), request)
-                .await
-                .map_err(|error| io::Error::other(error.to_string()))
-        };
-        timed(HEAD_TIMEOUT, exchange)
-            .await
-            .map_err(|source| HttpError::Exchange { url: url.clone(), source })
+        let body = self.send(path, media_type, body).await?;
+        acceptable(&body.response, media_type)
+            .map_err(|reason| HttpError::Strange { url: body.url.clone(), reason })?;
+        Ok(body)
     }
 
     /// Posts a body and gives the status of the answer, whose body nobody needs.
@@ -145,15 +148,56 @@ impl Client {
         media_type: &str,
         body: &[u8],
     ) -> Result<u16, HttpError> {
-        self.exchange(path, media_type, body).await.map(|response| response.status() as u16)
+        self.send(path, media_type, body).await.map(|body| body.response.status() as u16)
     }
 
-    async fn connect(&self) -> io::Result<TcpStream> {
+    async fn send(&mut self, path: &str, media_type: &str, body: &[u8]) -> Result<Body, HttpError> {
+        let mut target = self.url.clone();
+        target.set_path(path);
+        let mut request = Request::new(Method::Post, target);
+        request.insert_header("content-type", media_type);
+        request.insert_header("accept", media_type);
+        self.requests += 1;
+        if let Some(stream) = self.idle.take() {
+            // The accelerator may have closed it meanwhile.
+            let exchanged = self.exchange(stream, request.clone(), body).await;
+            if !matches!(exchanged, Err(HttpError::Exchange { .. })) {
+                return exchanged;
+            }
+        }
+        let stream = self.connect().await?;
+        self.exchange(stream, request, body).await
+    }
+
+    async fn exchange(
+        &self,
+        stream: TcpStream,
+        mut request: Request,
+        body: &[u8],
+    ) -> Result<Body, HttpError> {
+        let url = self.url.to_string();
+        request.set_body(body);
+        let wire = Wire::new(stream.clone(), Arc::clone(&self.counters));
+        let exchange = async {
+            let answered = async_h1::connect(wire, request).await;
+            answered.map_err(|error| io::Error::other(error.to_string()))
+        };
+        let response = timed(self.patience, exchange)
+            .await
+            .map_err(|source| HttpError::Exchange { url: url.clone(), source })?;
+        Ok(Body { response, url, stream, patience: self.patience })
+    }
+
+    async fn connect(&self) -> Result<TcpStream, HttpError> {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let stream =
-            TcpStream::connect((host, self.url.port_or_known_default().unwrap_or(80))).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        let port = self.url.port_or_known_default().unwrap_or(80);
+        let connect = async {
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        };
+        let connected = timed(CONNECT_TIMEOUT.min(self.patience), connect).await;
+        connected.map_err(|source| HttpError::Connect { url: self.url.to_string(), source })
     }
 }
 
@@ -189,6 +233,8 @@ async fn timed<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) ->
 pub struct Body {
     response: Response,
     url: String,
+    stream: TcpStream,
+    patience: Duration,
 }
 
 impl Body {
@@ -215,7 +261,7 @@ impl embedded_io::ErrorType for Body {
 
 impl embedded_io_async::Read for Body {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, BodyError> {
-        Ok(timed(READ_TIMEOUT, self.response.read(buf)).await?)
+        Ok(timed(self.patience, self.response.read(buf)).await?)
     }
 }
 

@@ -12,12 +12,17 @@ use crate::apply::{ApplyError, finish};
 use crate::report::Report;
 use crate::sync;
 use crate::target::{BlobLabels, ImageRecord, SnapshotName, Target};
+use std::path::Path;
 
-/// Commits a deployment whose contents are all in place; gives the image records for it.
+/// Is told which layer is about to be moved, and where to.
+pub type Moving<'a> = &'a mut dyn FnMut(usize, &Path) -> Result<(), PullError>;
+
+/// Commits a deployment whose files all stand; gives the image records for it.
 pub async fn commit(
     deployment: &mut Deployment,
     target: &mut Target,
     report: &mut Report,
+    moving: Moving<'_>,
 ) -> Result<Vec<ImageRecord>, PullError> {
     report.committing();
     let (entries, layers) = deployment.parts();
@@ -26,7 +31,7 @@ pub async fn commit(
         sync::file_system(layer.root()).map_err(ApplyError::Writeback)?;
     }
     for (number, name) in deployment.names()?.into_iter().enumerate() {
-        deployment.snapshots.commit(number, name, deployment.scratch(), target).await?;
+        deployment.snapshots.commit(number, name, deployment.scratch(), target, moving).await?;
     }
     for image in &deployment.images.list {
         let Some(chain_id) = image.chain_id else {

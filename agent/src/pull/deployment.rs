@@ -3,7 +3,7 @@
 use super::images::Images;
 use super::layers::NewLayers;
 use super::{Answer, PullError, Wanted};
-use crate::apply::{Beneath, Tables, Writeback, make_entry};
+use crate::apply::{Beneath, Files, Tables, Writeback, make_entry};
 use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
 use crate::state::Scratch;
@@ -68,14 +68,31 @@ impl Deployment {
         })
     }
 
-    /// What the content writer works on.
+    /// What the content writer works on, to make new files.
     pub fn tables(&mut self) -> Tables<'_> {
         Tables {
             contents: &self.contents,
             entries: &mut self.entries,
             layers: &mut self.layers,
-            writeback: &mut self.writeback,
+            files: Files::New(&mut self.writeback),
         }
+    }
+
+    /// The same, with files that come about in this way.
+    pub fn tables_with<'a>(&'a mut self, files: Files<'a>) -> Tables<'a> {
+        let (contents, entries) = (&self.contents, &mut self.entries);
+        Tables { contents, entries, layers: &mut self.layers, files }
+    }
+
+    /// The directories of the layers, which are not needed here any more.
+    pub fn take_layers(&mut self) -> Vec<Beneath> {
+        std::mem::take(&mut self.layers)
+    }
+
+    /// The scratch directory was moved.
+    pub fn moved_to(&mut self, scratch: &Path) {
+        self.scratch = scratch.to_owned();
+        self.images.moved_to(scratch);
     }
 
     /// Entries and directories of the layers, to finish them.

@@ -16,6 +16,12 @@ use thiserror::Error;
 /// A pull that came to nothing.
 #[derive(Debug, Error)]
 pub enum PullError {
+    /// It was to be started before it is all there, and can't be.
+    #[error("this can't be started before it is all there: {0}")]
+    NotLazy(String),
+    /// The holder of cold files does not do its part.
+    #[error(transparent)]
+    Holder(#[from] crate::holder::HolderError),
     /// The request can't be made.
     #[error("the request does not fit the protocol: {0}")]
     Request(&'static str),

@@ -69,6 +69,17 @@ impl Images {
         Self { directory: directory.to_owned(), list: Vec::new(), arriving: None, blobs: 0 }
     }
 
+    /// The directory of the blobs was moved.
+    pub fn moved_to(&mut self, directory: &Path) {
+        self.directory = directory.to_owned();
+        for image in &mut self.list {
+            let blobs = [&mut image.index, &mut image.manifest, &mut image.config];
+            for blob in blobs.into_iter().flatten() {
+                blob.path = blob.path.file_name().map_or_else(PathBuf::new, |n| directory.join(n));
+            }
+        }
+    }
+
     /// The next image, which must be one that was asked for.
     pub fn begin(&mut self, image: &Image<'_>, wanted: &Wanted) -> Result<(), PullError> {
         self.end_of_blob()?;

@@ -18,6 +18,7 @@
 //! the pull's lease ends.
 
 use super::PullError;
+use super::commit::Moving;
 use crate::apply::{ApplyError, Beneath, open_directory, reroot};
 use crate::sync;
 use crate::target::{HeldImage, SnapshotName, Target, TargetError};
@@ -41,6 +42,8 @@ pub struct NewLayer {
     directory: PathBuf,
     /// The parent that it gets at the end; if none, it has the right one already.
     parent: Option<SnapshotName>,
+    /// Whether that is a stack as deep as may be.
+    makes_root: bool,
     /// Its name, if it is a base.
     base: Option<Digest>,
 }
@@ -72,6 +75,17 @@ impl NewLayers {
         self.announced.is_some()
     }
 
+    /// Where they are.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.list.iter().map(|layer| &*layer.directory)
+    }
+
+    /// Whether one of them is to be laid into one with the stack that it lies on, whose files have to be
+    /// there for that.
+    pub fn makes_root(&self) -> bool {
+        self.list.iter().any(|layer| layer.makes_root)
+    }
+
     /// Makes the snapshot of the next layer; gives its directory.
     pub async fn begin(
         &mut self,
@@ -94,7 +108,13 @@ impl NewLayers {
         }
         let key = format!("skiff-{pull_id}-{}", self.list.len());
         // Known before it is there, so that it is removed if anything fails.
-        self.list.push(NewLayer { key, directory: PathBuf::new(), parent: at_the_end, base });
+        self.list.push(NewLayer {
+            key,
+            directory: PathBuf::new(),
+            parent: at_the_end,
+            makes_root: at_the_end.is_some() && matches!(parent, Parent::Held(_)),
+            base,
+        });
         let Some(layer) = self.list.last_mut() else {
             return Err(PullError::Unexpected("an entry of no layer"));
         };
@@ -152,6 +172,7 @@ impl NewLayers {
         name: SnapshotName,
         scratch: &Path,
         target: &Target,
+        moving: Moving<'_>,
     ) -> Result<(), PullError> {
         let Some(layer) = self.list.get(number) else {
             return Err(PullError::Unexpected("an image with a layer that is not there"));
@@ -172,6 +193,7 @@ impl NewLayers {
                 Some(directory) => directory,
                 None => {
                     let directory = target.prepare(&key, Some(parent)).await?;
+                    moving(number, &directory)?;
                     move_to(&layer.directory, &directory)?;
                     directory
                 }

@@ -3,19 +3,45 @@
 use super::{PullError, Wanted};
 use crate::platform;
 use crate::target::HeldImage;
+use serde::{Deserialize, Serialize};
 use skiff_protocol::limits::{MAX_HELD, MAX_REFERENCE, MAX_REQUEST, MAX_WANTED};
 use skiff_protocol::request::{Codecs, DeployRequest, Held, Hydration, Part, Purpose, Want};
 use skiff_protocol::{Digest, Version};
 
-/// What stays the same from one request of a pull to the next.
+/// An image or base that is held, as a request names it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Holding {
+    /// Its name; empty for a base.
+    pub reference: String,
+    /// Its manifest; of a base its tree.
+    pub manifest: [u8; 32],
+    /// Layers of its stack.
+    pub depth: u16,
+}
+
+impl Holding {
+    /// What of these images goes into a request.
+    pub fn of(held: &[HeldImage]) -> Vec<Self> {
+        let holding = |image: &HeldImage| Self {
+            reference: image.name.clone(),
+            manifest: image.manifest_digest,
+            depth: image.depth,
+        };
+        held.iter().map(holding).collect()
+    }
+}
+
+/// What stays the same from one request of a deployment to the next.
 #[derive(Debug)]
 pub struct Ask<'a> {
     /// What is wanted.
     pub wanted: &'a Wanted,
-    /// What the target holds.
-    pub held: &'a [HeldImage],
+    /// What the target holds, as it was when the plan was made.
+    pub held: &'a [Holding],
     /// Byte budget.
     pub max_bytes: Option<u64>,
+    /// What may be cold.
+    pub hydration: Hydration<'a>,
 }
 
 impl Ask<'_> {
@@ -28,8 +54,8 @@ impl Ask<'_> {
         let mut held = heapless::Vec::<Held<'_>, MAX_HELD>::new();
         for image in self.held {
             let entry = Held {
-                reference: &image.name,
-                manifest: Digest(image.manifest_digest),
+                reference: &image.reference,
+                manifest: Digest(image.manifest),
                 depth: image.depth,
             };
             // The target gives no more than fit.
@@ -45,7 +71,7 @@ impl Ask<'_> {
             purpose,
             max_bytes: self.max_bytes,
             part,
-            hydration: Hydration::default(),
+            hydration: self.hydration,
         };
         let mut buffer = vec![0; MAX_REQUEST];
         let len = request

@@ -1,7 +1,7 @@
 //! The contents of a plan: a row of fixed length for each, found by number or by place.
 
 use super::entries::EntryId;
-use super::{SpoolError, create};
+use super::{SpoolError, create, reopen};
 use crate::sync::Paced;
 use skiff_protocol::{Digest, Ranges};
 use std::fs::File;
@@ -55,6 +55,20 @@ pub enum State {
     Done,
     /// Its local source is not what it should be.
     Damaged,
+    /// Not all there, and asked for ahead of everything else: other streams pass it by.
+    Urgent,
+    /// In all its files, verified, but not yet known to be on the disk.
+    Filled,
+}
+
+impl State {
+    /// Every state, by the byte that stands for it in a row.
+    const ALL: [Self; 5] = [Self::Pending, Self::Done, Self::Damaged, Self::Urgent, Self::Filled];
+
+    /// Whether the content is not in its files.
+    pub fn is_missing(self) -> bool {
+        !matches!(self, Self::Done | Self::Filled)
+    }
 }
 
 impl ContentRow {
@@ -71,11 +85,7 @@ impl ContentRow {
             row[74..76].copy_from_slice(&len.to_le_bytes());
             row[76] = 1;
         }
-        row[77] = match self.state {
-            State::Pending => 0,
-            State::Done => 1,
-            State::Damaged => 2,
-        };
+        row[77] = self.state as u8;
         row
     }
 
@@ -97,12 +107,7 @@ impl ContentRow {
             },
             first: EntryId::from_row(u64_at(48)?),
             arrived: u64_at(56)?,
-            state: match row[77] {
-                0 => State::Pending,
-                1 => State::Done,
-                2 => State::Damaged,
-                _ => return None,
-            },
+            state: *State::ALL.get(usize::from(row[77]))?,
         })
     }
 
@@ -126,6 +131,20 @@ impl Contents {
     pub fn create(directory: &Path) -> Result<Self, SpoolError> {
         let file = create(directory, NAME)?;
         Ok(Self { file, paced: Paced::default(), count: 0, space: 0 })
+    }
+
+    /// Those that another process has written.
+    pub fn reopen(directory: &Path) -> Result<Self, SpoolError> {
+        let file = reopen(directory, NAME)?;
+        let len = file.metadata().map_err(|source| SpoolError::io(NAME, source))?.len();
+        let count = u32::try_from(len / ROW_U64).map_err(|_| SpoolError::Damaged(NAME))?;
+        let mut contents = Self { file, paced: Paced::default(), count, space: 0 };
+        if let Some(last) = count.checked_sub(1).map(|last| contents.get(last)).transpose()? {
+            let last = last.ok_or(SpoolError::Damaged(NAME))?;
+            let own = if last.is_packed() { last.size } else { 0 };
+            contents.space = last.offset.checked_add(own).ok_or(SpoolError::Damaged(NAME))?;
+        }
+        Ok(contents)
     }
 
     /// How many there are.
@@ -186,41 +205,42 @@ impl Contents {
         self.paced.wrote(&self.file, ROW).map_err(|errno| SpoolError::io(NAME, errno))
     }
 
-    /// The numbers of the contents whose local source was damaged.
-    pub fn damaged(&self) -> Result<Ranges, SpoolError> {
+    /// Gives a content another state.
+    pub fn set_state(&self, number: u32, state: State) -> Result<(), SpoolError> {
+        match self.get(number)? {
+            Some(row) => self.put(number, &ContentRow { state, ..row }),
+            None => Ok(()),
+        }
+    }
+
+    /// What was asked for urgently is not under way any more.
+    pub fn forget_urgent(&self) -> Result<(), SpoolError> {
+        for number in 0..self.count {
+            if self.get(number)?.is_some_and(|row| row.state == State::Urgent) {
+                self.set_state(number, State::Pending)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of the contents that are not in their files, ready to be asked for: nothing of
+    /// them counts as arrived. What is asked for already is left out.
+    pub fn missing(&self) -> Result<Ranges, SpoolError> {
         let mut ranges = Ranges::new();
         for number in 0..self.count {
-            if self.get(number)?.is_some_and(|row| row.state == State::Damaged) {
+            let Some(row) = self.get(number)? else { break };
+            if row.state.is_missing() && row.state != State::Urgent {
                 ranges.insert(number);
+                self.put(number, &ContentRow { arrived: 0, state: State::Pending, ..row })?;
             }
         }
         Ok(ranges)
     }
 
-    /// Lays the content space out anew, for a repair: it has these contents and no other.
-    pub fn lay_out(&mut self, chosen: &Ranges) -> Result<(), SpoolError> {
-        self.space = 0;
-        for number in 0..self.count {
-            let Some(mut row) = self.get(number)? else { break };
-            row.offset = self.space;
-            if chosen.contains(number) {
-                row.origin = Origin::Pack;
-                if row.state != State::Done {
-                    row.state = State::Pending;
-                }
-                self.space += row.size;
-            } else {
-                row.origin = Origin::Held { image: u16::MAX, path: (0, 0) };
-            }
-            self.put(number, &row)?;
-        }
-        Ok(())
-    }
-
     /// Whether every content is in its files.
     pub fn all_done(&self) -> Result<bool, SpoolError> {
         for number in 0..self.count {
-            if self.get(number)?.is_some_and(|row| row.state != State::Done) {
+            if self.get(number)?.is_some_and(|row| row.state.is_missing()) {
                 return Ok(false);
             }
         }

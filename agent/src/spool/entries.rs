@@ -9,7 +9,7 @@
 //! `next` chains the files that have the same content. Paths of held images, which content rows
 //! point to, stand in the same file between entries, as records of layer [`NO_LAYER`].
 
-use super::{SpoolError, create};
+use super::{SpoolError, create, reopen};
 use crate::sync::Paced;
 use skiff_protocol::limits::{MAX_PATH, MAX_RECORD};
 use skiff_protocol::record::Entry;
@@ -25,7 +25,7 @@ const NO_LAYER: u16 = u16::MAX;
 const LONGEST: usize = MAX_RECORD + MAX_PATH;
 
 /// Where an entry lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryId(u64);
 
 impl EntryId {
@@ -63,6 +63,13 @@ impl Entries {
     pub fn create(directory: &Path) -> Result<Self, SpoolError> {
         let file = create(directory, NAME)?;
         Ok(Self { file, paced: Paced::default(), end: 0, buffer: vec![0; HEAD + LONGEST] })
+    }
+
+    /// Those that another process has written.
+    pub fn reopen(directory: &Path) -> Result<Self, SpoolError> {
+        let file = reopen(directory, NAME)?;
+        let end = file.metadata().map_err(|source| SpoolError::io(NAME, source))?.len();
+        Ok(Self { file, paced: Paced::default(), end, buffer: vec![0; HEAD + LONGEST] })
     }
 
     /// Adds an entry, given with its whole path as suffix.
@@ -117,13 +124,13 @@ impl Entries {
     /// Calls `visit` with every entry, in order.
     pub fn each<E: From<SpoolError>>(
         &mut self,
-        mut visit: impl FnMut(Stored<'_>) -> Result<(), E>,
+        mut visit: impl FnMut(EntryId, Stored<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut at = 0;
         while at < self.end {
             let (stored, next) = self.read(at)?;
             if let Some(stored) = stored {
-                visit(stored)?;
+                visit(EntryId(at), stored)?;
             }
             at = next;
         }
@@ -202,7 +209,7 @@ mod tests {
         assert_eq!(entries.get(ids[2]).unwrap().next, None);
         let mut seen = Vec::new();
         entries
-            .each::<SpoolError>(|stored| {
+            .each::<SpoolError>(|_, stored| {
                 seen.push((stored.layer, stored.entry.suffix.to_vec()));
                 Ok(())
             })

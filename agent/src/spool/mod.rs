@@ -9,17 +9,19 @@
 //!   walk          directories that a walk through a tree has still to visit                     queue
 //! ```
 //!
-//! A content row points to the first entry that has the content, and entries with the same
+//! `space` says which of the contents are in the packs of an answer. A content row points to the first entry that has the content, and entries with the same
 //! content are chained, so that one arriving content finds every file that it belongs in. The
 //! directory is scratch: it is made by one pull, and removed by it or by `skiff gc`.
 
 mod contents;
 mod entries;
 mod queue;
+mod space;
 
 pub use contents::{ContentRow, Contents, Origin, State};
 pub use entries::{Entries, EntryId, Stored};
 pub use queue::PathQueue;
+pub use space::Space;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -48,6 +50,13 @@ impl SpoolError {
     fn io(path: &str, source: impl Into<std::io::Error>) -> Self {
         Self::Io { path: path.to_owned(), source: source.into() }
     }
+}
+
+/// Opens a scratch file that another process has made.
+fn reopen(directory: &Path, name: &'static str) -> Result<File, SpoolError> {
+    let path = directory.join(name);
+    let file = File::options().read(true).write(true).open(&path);
+    file.map_err(|source| SpoolError::io(&path.display().to_string(), source))
 }
 
 /// Creates a scratch file for reading and writing; it must not exist.

@@ -1,10 +1,10 @@
 //! fanotify in its plain form (`fanotify(7)`): what is opened, told afterwards. It needs
 //! `CONFIG_FANOTIFY`, `CAP_SYS_ADMIN` and, for marks on a file system, Linux 4.20.
 
+use super::checked;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
 use std::ffi::CString;
-use std::io::Error;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -39,10 +39,7 @@ impl Fanotify {
             | libc::O_NOATIME
             | libc::O_NONBLOCK;
         // SAFETY: no memory is passed.
-        let group = unsafe { libc::fanotify_init(flags, files.cast_unsigned()) };
-        if group < 0 {
-            return Err(last_error());
-        }
+        let group = checked(unsafe { libc::fanotify_init(flags, files.cast_unsigned()) })?;
         // SAFETY: the kernel has just made the descriptor, for us alone.
         Ok(Self { group: unsafe { OwnedFd::from_raw_fd(group) } })
     }
@@ -55,7 +52,7 @@ impl Fanotify {
         // SAFETY: `path` ends with a zero byte and lives until the call returns.
         let status =
             unsafe { libc::fanotify_mark(group, flags, mask, libc::AT_FDCWD, path.as_ptr()) };
-        if status == 0 { Ok(()) } else { Err(last_error()) }
+        checked(status).map(drop)
     }
 
     /// Reads what the queue holds, up to 170 events; gives how many there were.
@@ -109,10 +106,6 @@ fn split(bytes: &[u8]) -> Option<(Metadata, &[u8])> {
     let mask = u64::from_ne_bytes(*event[8..].first_chunk()?);
     let fd = i32::from_ne_bytes(*event[16..].first_chunk()?);
     Some((Metadata { mask, fd }, bytes.get(length..)?))
-}
-
-fn last_error() -> Errno {
-    Errno::from_io_error(&Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use super::{TraceOptions, Traced, Until};
 use crate::applications::Name;
 use skiff_protocol::limits::MAX_WANTED;
-use skiff_protocol::request::is_class;
 use std::time::Duration;
 
 /// Time without `--for`.
@@ -18,8 +17,6 @@ pub struct Flags {
     pub images: Vec<String>,
     /// `--application`.
     pub application: Option<String>,
-    /// `--class`.
-    pub class: Option<String>,
     /// `--until-port`.
     pub port: Option<u16>,
     /// `--for`.
@@ -30,8 +27,8 @@ pub struct Flags {
 
 impl Flags {
     /// Makes the command of them and of the words behind `trace`, or says what is wrong.
-    pub fn command(self, words: Vec<String>) -> Result<TraceOptions, String> {
-        let Self { images, application, class, port, seconds, print } = self;
+    pub fn command(self, words: Vec<String>, class: String) -> Result<TraceOptions, String> {
+        let Self { images, application, port, seconds, print } = self;
         let application = application
             .map(|name| {
                 Name::parse(&name).ok_or(format!("'{name}' can't be an application's name"))
@@ -49,10 +46,6 @@ impl Flags {
         if matches!(&traced, Traced::Images(images) if images.len() > MAX_WANTED) {
             return Err(format!("more than {MAX_WANTED} images in one trace"));
         }
-        let class = class.unwrap_or_default();
-        if !is_class(&class) {
-            return Err(format!("'{class}' can't be a class of devices"));
-        }
         let limit = seconds.unwrap_or(if port.is_some() { PORT_LIMIT } else { LIMIT });
         let until = Until { limit: Duration::from_secs(limit.clamp(1, 86_400)), port };
         Ok(TraceOptions { traced, application, class, until, print })
@@ -64,7 +57,7 @@ mod tests {
     use super::*;
 
     fn command(words: &[&str], flags: Flags) -> Result<TraceOptions, String> {
-        flags.command(words.iter().map(|&word| word.to_owned()).collect())
+        flags.command(words.iter().map(|&word| word.to_owned()).collect(), String::new())
     }
 
     #[test]
@@ -94,7 +87,6 @@ mod tests {
             (&["a", "b"], Flags::default(), "one container"),
             (&["a"], Flags { images: image(), ..Flags::default() }, "one container"),
             (&["a"], Flags { application: text("../x"), ..Flags::default() }, "'../x'"),
-            (&["a"], Flags { class: text("a b"), ..Flags::default() }, "'a b'"),
             (&[], Flags { images: vec!["a".to_owned(); 33], ..Flags::default() }, "32 images"),
         ] {
             let error = command(words, flags).unwrap_err();

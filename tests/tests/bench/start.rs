@@ -59,9 +59,7 @@ fn row(service: Service, runs: usize) -> String {
         &bench.image,
     );
     let lazily = Skiff::has("skiff daemon");
-    if lazily {
-        opened.report();
-    }
+    let recorded = lazily && opened.report();
     let (files, size, gzip) = (opened.files, opened.bytes, opened.gzip);
     drop(opened);
     let (mut curl, mut stock, mut eager, mut lazy) = (vec![], vec![], vec![], vec![]);
@@ -84,7 +82,10 @@ fn row(service: Service, runs: usize) -> String {
         let ratio = ready.as_secs_f64() / (curl + start).as_secs_f64();
         format!("{:.1} ({ratio:.2}; {})", ready.as_secs_f64(), mb(bytes))
     };
-    let cells = [stock, eager, lazy].map(cell).join(" | ");
+    let mut cells = [stock, eager, lazy].map(cell).join(" | ");
+    if lazily && !recorded {
+        cells.push_str(", without a trace");
+    }
     let (curl, start) = (curl.as_secs_f64(), start.as_secs_f64());
     format!("{files} | {} | {} | {curl:.1} | {start:.1} | {cells}", mb(size), mb(gzip))
 }
@@ -137,26 +138,19 @@ impl Bench {
     }
 
     fn lazy(&self) -> Run {
-        let sandbox = Sandbox::new();
-        let socket = sandbox.path().join("skiff.sock");
-        let socket = socket.to_str().unwrap();
         let url = self.accelerator.url();
         let mut daemon = None;
-        let started = |skiff: &Skiff| {
+        let start = |skiff: &Skiff| {
             let mut command = self.wan.device.command(Skiff::program());
-            command.args(["daemon", "--accelerator", &url, "--socket", socket]);
-            let log = sandbox.path().join("log");
-            let mut daemon = Daemon::start(command.args(skiff.options()), &log, false);
-            daemon.wait_until("skiff daemon", || std::path::Path::new(socket).exists());
-            daemon
+            command.arg("daemon").args(skiff.options());
+            let log = skiff.state.with_extension("log");
+            let started = daemon.insert(Daemon::start(&mut command, &log, false));
+            started.wait_until("skiff daemon", || skiff.state.join("daemon.sock").exists());
         };
-        self.prepared(
-            |skiff| daemon = Some(started(skiff)),
-            |_, skiff| {
-                let pull = ["pull", &self.image, "--lazy=require", "--json", "--socket", socket];
-                skiff.run(&pull).ok("lazy pull");
-            },
-        )
+        self.prepared(start, |_, skiff| {
+            let pull = ["pull", &self.image, "--lazy=require", "--accelerator", &url];
+            skiff.run(&pull).ok("lazy pull");
+        })
     }
 
     fn timed(&self, pull: impl FnOnce(&Containerd, &Skiff) + Send) -> Run {

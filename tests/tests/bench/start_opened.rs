@@ -2,7 +2,7 @@
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use skiff_tests::harness::{Accelerator, Containerd, NetNs, Sandbox, Skiff};
+use skiff_tests::harness::{Accelerator, Containerd, NetNs, Outcome, Sandbox, Skiff};
 use skiff_tests::service::Service;
 use std::io::Write;
 
@@ -37,7 +37,7 @@ impl<'a> Opened<'a> {
         let (files, bytes, gzip) = (0, 0, 0);
         let mut opened =
             Self { files, bytes, gzip, device, skiff, accelerator, cloud, service, image };
-        let list = opened.trace(&["--print"]);
+        let list = opened.trace(&["--print"]).ok("trace").stdout;
         let tree = opened.device.mount(image);
         for path in list.lines().filter_map(|line| line.strip_prefix('/')) {
             let content = std::fs::read(tree.path.join(path)).unwrap();
@@ -51,20 +51,20 @@ impl<'a> Opened<'a> {
         opened
     }
 
-    /// Tells the accelerator, too.
-    pub fn report(&self) {
-        self.trace(&["--accelerator", &self.accelerator.url()]);
+    /// Tells the accelerator, too; whether it takes such a report.
+    pub fn report(&self) -> bool {
+        self.trace(&["--accelerator", &self.accelerator.url()]).code == 0
     }
 
-    /// Traces a container from its start; gives what is printed.
-    fn trace(&self, more: &[&str]) -> String {
+    /// Traces a container from its start.
+    fn trace(&self, more: &[&str]) -> Outcome {
         let port = self.service.port.to_string();
         let arguments = ["trace", "--image", self.image, "--until-port", &port];
         self.cloud.inside(|| {
             let trace = self.skiff.start(&[&arguments[..], more].concat());
             assert!(trace.wait_for_output());
             let _container = self.device.container(self.image, "traced");
-            trace.finish().ok("trace").stdout
+            trace.finish()
         })
     }
 }

@@ -41,7 +41,14 @@ impl Place {
     fn commit(&self, layers: &NewLayers, images: &[(u16, Digest)]) {
         for (number, name) in layers.names(images.iter().copied()).unwrap().into_iter().enumerate()
         {
-            block_on(layers.commit(number, name, self.directory.path(), &self.target)).unwrap();
+            block_on(layers.commit(
+                number,
+                name,
+                self.directory.path(),
+                &self.target,
+                &mut |_, _| Ok(()),
+            ))
+            .unwrap();
         }
     }
 
@@ -179,7 +186,8 @@ fn what_is_given_up_leaves_nothing() {
     let names = layers.names([(1, Digest([1; 32]))].into_iter()).unwrap();
     let scratch = place.directory.path();
     // The parent is not committed.
-    let error = block_on(layers.commit(1, names[1], scratch, &place.target)).unwrap_err();
+    let error = block_on(layers.commit(1, names[1], scratch, &place.target, &mut |_, _| Ok(())))
+        .unwrap_err();
     assert!(matches!(error, PullError::Target(TargetError::NoSnapshot { .. })), "{error}");
     // As if it had died between the steps of a commit.
     block_on(place.target.prepare(&layers.list[1].final_key(), None)).unwrap();

@@ -1,0 +1,51 @@
+//! What `skiff` asks the daemon: a line of JSON on its Unix socket. The answer is lines of
+//! [`Said`](crate::report::Said), the last of them an exit code.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Pull images, or an application's.
+    Pull(Box<PullRequest>),
+    /// Say what is hydrated.
+    Status {
+        /// In lines of JSON.
+        json: bool,
+    },
+    /// Images were removed: look which.
+    Removed,
+}
+
+/// What to pull, where to and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// References.
+    pub images: Vec<String>,
+    /// Or an application.
+    pub application: Option<String>,
+    /// Base address of the accelerator.
+    pub accelerator: String,
+    /// Only measure.
+    pub dry_run: bool,
+    /// Byte budget.
+    pub max_bytes: Option<u64>,
+    /// Fail if it can't be started before it is all there.
+    pub require_lazy: bool,
+    /// Answer only when everything is there.
+    pub wait: bool,
+    /// containerd's socket.
+    pub containerd: PathBuf,
+    /// containerd's namespace.
+    pub namespace: String,
+    /// containerd's snapshotter.
+    pub snapshotter: String,
+    /// A plain directory instead of containerd.
+    pub root: Option<PathBuf>,
+    /// Whether to report in JSON.
+    pub json: bool,
+    /// Whether whoever asks has a terminal.
+    pub terminal: bool,
+}

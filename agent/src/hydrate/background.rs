@@ -1,0 +1,145 @@
+//! The stream of everything that is missing, in the order of the plan: first what is left of the pull's own answer,
+//! then requests for what that did not bring, until nothing is missing.
+
+use super::{HydrateError, Hydration};
+use crate::apply::ContentWriter;
+use crate::http::Client;
+use crate::inflate::Inflater;
+use crate::pull::{Answer, PackSink, Packs, PullError, Stream};
+use crate::report::Report;
+use crate::spool::{Space, State};
+use skiff_protocol::response::Pack;
+use std::time::Duration;
+
+/// Pauses after failures: they double, up to the longest.
+const SHORTEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Grows with each failure.
+#[derive(Debug)]
+pub(super) struct Pause {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pause {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { next: SHORTEST, longest }
+    }
+
+    /// Waits between half and the whole of the next pause, so that devices that failed together do not come
+    /// back together.
+    pub(super) async fn wait(&mut self) {
+        let mut random = [0; 1];
+        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        let part = 128 + u32::from(random[0]) / 2;
+        smol::Timer::after(self.next * part / 256).await;
+        self.next = (self.next * 2).min(self.longest);
+    }
+
+    pub(super) fn over(&mut self) {
+        self.next = SHORTEST;
+    }
+}
+
+impl Hydration {
+    /// Brings everything.
+    pub(super) async fn background(
+        &self,
+        mut stream: Option<Stream>,
+        mut client: Client,
+    ) -> Result<(), HydrateError> {
+        let mut pause = Pause::new(LONGEST);
+        loop {
+            let missing = self.tables.borrow().contents.missing().map_err(PullError::from)?;
+            let all_asked = missing.is_empty() && stream.is_none();
+            if all_asked && self.tables.borrow().contents.all_done().map_err(PullError::from)? {
+                return Ok(());
+            }
+            if all_asked {
+                // The rest is asked for urgently.
+                smol::Timer::after(SHORTEST).await;
+                continue;
+            }
+            let done = match stream.take() {
+                Some(stream) => self.take(stream).await.map(drop),
+                None => self.fetch(&mut client, missing).await,
+            };
+            self.place.set(None);
+            self.trouble(done.as_ref().err());
+            match done {
+                Ok(()) => pause.over(),
+                // Whatever it is, a full disk for one, may pass, and files that stand must be filled.
+                Err(_) => {
+                    // Who was left to the stream would wait for nothing now.
+                    self.look()?;
+                    pause.wait().await;
+                }
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        client: &mut Client,
+        missing: skiff_protocol::Ranges,
+    ) -> Result<(), PullError> {
+        let request = self.request(missing.clone(), false)?;
+        let mut answer = Answer::post(client, &request).await?;
+        let plan = answer.plan(&[], &mut Report::silent()).await?;
+        let space = Space::Chosen(Box::new(missing));
+        let packs = Packs::of(&plan, &space, &self.tables.borrow().contents)?;
+        let writer = ContentWriter::new(space, State::Pending);
+        let stream = Stream { answer, inflater: Inflater::new(), packs, writer };
+        self.take(stream).await?.finish(client).await;
+        Ok(())
+    }
+
+    async fn take(&self, stream: Stream) -> Result<Answer, PullError> {
+        let Stream { mut answer, mut inflater, packs, writer } = stream;
+        let mut sink = Filling { hydration: self, writer, waits: true };
+        let taken = packs.take(&mut answer, &mut inflater, &mut sink).await;
+        self.with_tables(|tables| sink.writer.suspend(tables))?;
+        taken?;
+        Ok(answer)
+    }
+}
+
+/// Standing files get the bytes.
+pub(super) struct Filling<'h> {
+    pub(super) hydration: &'h Hydration,
+    pub(super) writer: ContentWriter,
+    /// Whether it waits for urgent requests, rather than being one.
+    pub(super) waits: bool,
+}
+
+impl PackSink for Filling<'_> {
+    async fn ready(&mut self) {
+        while self.waits && self.hydration.outstanding.get() > 0 {
+            if self.hydration.calm.1.recv().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn seek(&mut self, offset: u64) -> Result<(), PullError> {
+        Ok(self.hydration.with_tables(|tables| self.writer.seek(tables, offset))?)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
+        self.hydration.with_tables(|tables| self.writer.write(tables, bytes))?;
+        if self.waits {
+            let place = (self.writer.next_content(), self.writer.offset_in_content());
+            self.hydration.place.set(Some(place));
+        }
+        let mut progress = self.hydration.progress.borrow_mut();
+        progress.hydrated_bytes += bytes.len() as u64;
+        progress.cold_bytes = progress.cold_bytes.saturating_sub(bytes.len() as u64);
+        progress.trouble = None;
+        Ok(())
+    }
+
+    fn took(&mut self, _: &Pack) -> Result<bool, PullError> {
+        Ok(true)
+    }
+}

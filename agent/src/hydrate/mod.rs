@@ -1,0 +1,330 @@
+//! Hydration: brings the bytes of files that stand already, after the images were made startable.
+//!
+//! ```text
+//! pull ──▶ Rest ──▶ Hydration ─┬─ background   the plan's stream, in the order of the packs
+//!                              ├─ urgent       what a program waits for, ahead of it
+//!                              └─ settle       syncs, and says in the journal what is durable
+//! restart ──▶ recover ──▶ Hydration
+//! ```
+//!
+//! All tasks run on the daemon's one thread and share the tables; none holds them while it waits. A content that is
+//! asked for urgently is marked as such, so that the background passes it by. One that the background's stream is about to
+//! bring is left to it: what lies within [`NEAR`] is on the link already.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `guard` | room for leases, the holder, the kernel's settings |
+//! | `journal` | what a later process needs |
+//! | `background` | the stream of all that is missing |
+//! | `urgent` | requests for what somebody waits for |
+//! | `settle` | makes durable what was filled |
+//! | `recover` | takes up what another process has left |
+
+mod background;
+mod guard;
+mod journal;
+mod recover;
+mod settle;
+mod urgent;
+
+pub use guard::Guard;
+pub use journal::{Journal, JournalImage};
+pub use recover::recover;
+
+use crate::apply::{Beneath, Files, Tables, leave_removed, printable};
+use crate::cold::{Cold, Inode};
+use crate::holder::HolderError;
+use crate::http::Client;
+use crate::pull::{Ask, PullError, Rest, Stream, Wanted};
+use crate::spool::{Contents, Entries, State};
+use crate::state::StateError;
+use skiff_protocol::Digest;
+use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
+use smol::channel::{Receiver, Sender, bounded};
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+use thiserror::Error;
+
+/// Content bytes that the background's stream is left to bring although somebody waits for them: as much is on a
+/// slow and distant link already, before the answer to a new request could be.
+const NEAR: u64 = 1024 * 1024;
+
+/// A deployment can't be hydrated.
+#[derive(Debug, Error)]
+pub enum HydrateError {
+    /// The stream, or what is written.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The holder.
+    #[error(transparent)]
+    Holder(#[from] HolderError),
+}
+
+/// A deployment that is hydrated.
+#[derive(Debug)]
+pub struct Hydration {
+    journal: Journal,
+    directory: PathBuf,
+    wanted: Wanted,
+    guard: Rc<Guard>,
+    tables: RefCell<Shared>,
+    /// Where the background's stream is: a content, and how far into it. None if nothing flows.
+    place: Cell<Option<(u32, u64)>>,
+    /// Urgent requests that are not answered yet.
+    outstanding: Cell<u32>,
+    /// Closed when everything is there.
+    done: (RefCell<Option<Sender<()>>>, Receiver<()>),
+    /// Contents that are to be asked for urgently.
+    queue: RefCell<Vec<u32>>,
+    /// Something is in the queue.
+    ring: (Sender<()>, Receiver<()>),
+    /// Nothing is outstanding any more.
+    calm: (Sender<()>, Receiver<()>),
+    progress: RefCell<Progress>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    contents: Contents,
+    entries: Entries,
+    layers: Vec<Beneath>,
+    cold: Cold,
+}
+
+/// What `skiff status` shows of it.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// Files that are cold.
+    pub cold_files: usize,
+    /// Bytes of contents that are missing.
+    pub cold_bytes: u64,
+    /// Bytes that were hydrated.
+    pub hydrated_bytes: u64,
+    /// Since when.
+    pub since: Instant,
+    /// Why nothing comes at the moment.
+    pub trouble: Option<String>,
+}
+
+/// A file that somebody had open although it was cold and under no lease.
+#[derive(Debug, Clone)]
+pub struct Unguarded {
+    /// Its path in the image.
+    pub path: String,
+    /// Its inode.
+    pub inode: Inode,
+}
+
+impl Hydration {
+    /// Takes over what a pull has left, with its stream.
+    pub fn new(
+        rest: Rest,
+        guard: Rc<Guard>,
+    ) -> Result<(Self, Option<Stream>, Client), HydrateError> {
+        let Rest { journal, directory, contents, entries, layers, cold, stream, client } = rest;
+        let wanted = Wanted::Images(journal.images.iter().map(JournalImage::pinned).collect());
+        let mut cold_bytes = 0;
+        for number in 0..contents.count() {
+            let row = contents.get(number).map_err(PullError::from)?;
+            cold_bytes += row.filter(|row| row.state.is_missing()).map_or(0, |row| row.size);
+        }
+        let progress = Progress {
+            cold_files: cold.left(),
+            cold_bytes,
+            hydrated_bytes: 0,
+            since: Instant::now(),
+            trouble: None,
+        };
+        let (sender, receiver) = bounded(1);
+        let hydration = Self {
+            done: (RefCell::new(Some(sender)), receiver),
+            journal,
+            directory,
+            wanted,
+            guard,
+            tables: RefCell::new(Shared { contents, entries, layers, cold }),
+            place: Cell::new(None),
+            outstanding: Cell::new(0),
+            queue: RefCell::default(),
+            ring: bounded(1),
+            calm: bounded(1),
+            progress: RefCell::new(progress),
+        };
+        Ok((hydration, stream, client))
+    }
+
+    /// Hydrates until nothing is missing, then removes the journal. `executor` runs the urgent requests.
+    pub async fn run(
+        self: Rc<Self>,
+        stream: Option<Stream>,
+        client: Client,
+        executor: Rc<smol::LocalExecutor<'static>>,
+    ) -> Result<(), HydrateError> {
+        let urgent =
+            executor.spawn(Rc::clone(&self).answer(client.another(), Rc::clone(&executor)));
+        let settling = executor.spawn(Rc::clone(&self).settle_always());
+        let done = self.background(stream, client).await;
+        drop((urgent, settling));
+        done?;
+        self.settle().await?;
+        self.end()
+    }
+
+    /// Everything is there and durable. What the pull could not make visible becomes a leftover of it.
+    fn end(&self) -> Result<(), HydrateError> {
+        let failed = |e| StateError::io(&self.directory, e);
+        let pulls = self.directory.parent().and_then(|hydrating| hydrating.parent());
+        match pulls.map(|state| state.join("pulls").join(&self.journal.id)) {
+            Some(pull) if !self.journal.visible => {
+                std::fs::rename(&self.directory, pull).map_err(failed)?;
+            }
+            _ => std::fs::remove_dir_all(&self.directory).map_err(failed)?,
+        }
+        Ok(())
+    }
+
+    /// The images, and where they are.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Waits until everything is there.
+    pub async fn finished(&self) {
+        // Nothing is ever sent: it is closed.
+        let _ = self.done.1.recv().await;
+    }
+
+    /// Everything is there, or nothing more can come.
+    pub fn close(&self) {
+        self.done.0.borrow_mut().take();
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let mut progress = self.progress.borrow().clone();
+        progress.cold_files = self.tables.borrow().cold.left();
+        progress
+    }
+
+    /// Paths of the files that somebody waits for.
+    pub fn waited_for(&self) -> Vec<String> {
+        let shared = &mut *self.tables.borrow_mut();
+        let mut found = Vec::new();
+        shared.cold.waited_for(|entry, _| found.push(entry));
+        let path = |entry| {
+            let stored = shared.entries.get(entry).ok()?;
+            Some(format!("/{}", printable(stored.entry.suffix)))
+        };
+        found.into_iter().filter_map(path).collect()
+    }
+
+    /// Whether the cold file with this descriptor number is one of these; then somebody waits for it.
+    pub fn opened(&self, fd: i32) -> Result<bool, HydrateError> {
+        let content = self.tables.borrow().cold.content_of(fd);
+        if let Some(content) = content {
+            self.want(content)?;
+        }
+        Ok(content.is_some())
+    }
+
+    /// Looks for everything that somebody waits for: signals may have been lost, or what was to bring it has
+    /// stopped.
+    pub fn look(&self) -> Result<(), HydrateError> {
+        let mut contents = Vec::new();
+        self.tables.borrow().cold.waited_for(|_, content| contents.push(content));
+        contents.into_iter().try_for_each(|content| self.want(content))
+    }
+
+    /// Asks for a content ahead of everything else, unless it is about to come.
+    fn want(&self, content: u32) -> Result<(), HydrateError> {
+        let shared = self.tables.borrow();
+        let get = |number| shared.contents.get(number).map_err(PullError::from);
+        let Some(row) = get(content)? else { return Ok(()) };
+        if row.state != State::Pending || self.is_near(content, row.offset, get)? {
+            return Ok(());
+        }
+        shared.contents.set_state(content, State::Urgent).map_err(PullError::from)?;
+        self.queue.borrow_mut().push(content);
+        // If it rings already, that is enough.
+        let _ = self.ring.0.try_send(());
+        Ok(())
+    }
+
+    /// Whether the background's stream is in this content, or is going to be soon.
+    fn is_near(
+        &self,
+        content: u32,
+        offset: u64,
+        get: impl Fn(u32) -> Result<Option<crate::spool::ContentRow>, PullError>,
+    ) -> Result<bool, PullError> {
+        let Some((next, into)) = self.place.get() else { return Ok(false) };
+        if content <= next {
+            return Ok(content == next);
+        }
+        let here = get(next)?.map_or(u64::MAX, |row| row.offset + into);
+        Ok(offset.saturating_sub(here) <= NEAR)
+    }
+
+    /// Gives all cold files to a new holder.
+    pub fn hold_again(&self) -> Result<(), HolderError> {
+        self.guard.hold(&self.tables.borrow().cold)
+    }
+
+    /// Forgets files whose image was removed.
+    pub fn drop_removed(&self) -> Result<(), HydrateError> {
+        let shared = &mut *self.tables.borrow_mut();
+        if !shared.cold.has_removed() {
+            return Ok(());
+        }
+        let left = leave_removed(&shared.contents, &mut shared.entries, &mut shared.cold);
+        shared.cold.expect(left.map_err(PullError::from)?);
+        self.guard.forget(&shared.cold.take_given_up());
+        Ok(())
+    }
+
+    fn with_tables<T>(&self, work: impl FnOnce(&mut Tables<'_>) -> T) -> T {
+        let shared = &mut *self.tables.borrow_mut();
+        let done = work(&mut Tables {
+            contents: &shared.contents,
+            entries: &mut shared.entries,
+            layers: &mut shared.layers,
+            files: Files::Standing { cold: &mut shared.cold, relied: true },
+        });
+        let given_up = shared.cold.take_given_up();
+        if !given_up.is_empty() {
+            self.guard.forget(&given_up);
+        }
+        done
+    }
+
+    /// The body of a request for these contents.
+    fn request(
+        &self,
+        contents: skiff_protocol::Ranges,
+        urgent: bool,
+    ) -> Result<Vec<u8>, PullError> {
+        let ask = Ask {
+            wanted: &self.wanted,
+            held: &self.journal.held,
+            max_bytes: None,
+            hydration: Purposes {
+                deployment: self.journal.deployment,
+                cold_files: self.guard.most(),
+                urgent,
+                class: self.guard.class(),
+            },
+        };
+        let plan = Digest(self.journal.plan);
+        ask.encode(Purpose::Deliver, Part::Repair { plan, contents })
+    }
+
+    fn trouble(&self, error: Option<&PullError>) {
+        let said = error.map(|error| crate::exit::sentence(error));
+        self.progress.borrow_mut().trouble = said;
+    }
+}

@@ -1,0 +1,88 @@
+//! An answer, frame by frame.
+
+use super::PullError;
+use crate::http::Client;
+use crate::report::Report;
+use crate::target::HeldImage;
+use skiff_protocol::frame::{self, FrameError, Kind};
+use skiff_protocol::response::{self, Failure, Notice, Plan, Progress};
+use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE, Version};
+
+/// An answer that is being read: its body and the buffer of its current frame.
+#[derive(Debug)]
+pub struct Answer {
+    body: crate::http::Body,
+    buffer: Box<frame::Buffer>,
+}
+
+impl Answer {
+    /// Posts a request, and waits for the head of the answer.
+    pub async fn post(client: &mut Client, request: &[u8]) -> Result<Self, PullError> {
+        let body = client.post(DEPLOY_PATH, MEDIA_TYPE, request).await?;
+        Ok(Self { body, buffer: Box::default() })
+    }
+
+    /// The next frame. A failure that the accelerator reports is an error.
+    pub async fn frame(&mut self) -> Result<frame::Frame<'_>, PullError> {
+        let frame = match frame::read(&mut self.body, &mut self.buffer).await {
+            Ok(frame) => frame,
+            Err(FrameError::Io(source)) => {
+                return Err(PullError::Link { url: self.body.url().to_owned(), source: source.0 });
+            }
+            Err(FrameError::Protocol(source)) => {
+                return Err(PullError::Stream { url: self.body.url().to_owned(), source });
+            }
+        };
+        if frame.kind == Kind::Failure {
+            let Failure { code, message } = decode(frame.payload)?;
+            return Err(PullError::Refused { code, message: message.escape_debug().to_string() });
+        }
+        Ok(frame)
+    }
+
+    /// Reads to the end of the body, so that the connection can be used again.
+    pub async fn finish(self, client: &mut Client) {
+        client.reuse(self.body).await;
+    }
+
+    /// Waits for the plan, and checks what buffers rely on.
+    pub async fn plan(
+        &mut self,
+        held: &[HeldImage],
+        report: &mut Report,
+    ) -> Result<Plan, PullError> {
+        loop {
+            let frame = self.frame().await?;
+            let (kind, payload) = (frame.kind, frame.payload);
+            match kind {
+                Kind::Progress => {
+                    let progress: Progress = decode(payload)?;
+                    report.accelerator_busy(&progress);
+                }
+                Kind::Notice => {
+                    if let Notice::HeldUnknown(image) = decode(payload)?
+                        && let Some(image) = held.get(usize::from(image))
+                    {
+                        report.held_unknown(image);
+                    }
+                }
+                Kind::Plan => {
+                    let plan: Plan = decode(payload)?;
+                    if plan.version.major != Version::CURRENT.major {
+                        return Err(PullError::Unexpected("an answer in another version"));
+                    }
+                    if plan.pack_len == 0 || plan.pack_len > skiff_protocol::limits::MAX_PACK {
+                        return Err(PullError::Unexpected("a plan with packs of a wrong length"));
+                    }
+                    return Ok(plan);
+                }
+                _ => return Err(PullError::Unexpected("a frame before the plan")),
+            }
+        }
+    }
+}
+
+/// Decodes a message that the accelerator sent.
+pub fn decode<'a, M: serde::Deserialize<'a>>(payload: &'a [u8]) -> Result<M, PullError> {
+    response::decode(payload).map_err(|_| PullError::Unexpected("a message that does not decode"))
+}
