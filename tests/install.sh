@@ -12,7 +12,7 @@ if [[ ${1:-} != --demo ]]; then
     # Not in the path, and in a folder that has the version's name.
     initdb=(/usr/lib/postgresql/*/bin/initdb)
     needs+=(
-        node=nodejs npm=npm pip3=python3-pip "${initdb[0]}=postgresql"
+        curl=curl node=nodejs npm=npm pip3=python3-pip "${initdb[0]}=postgresql"
         qemu-img=qemu-utils qemu-io=qemu-utils mke2fs=e2fsprogs e2fsck=e2fsprogs
         /bin/busybox=busybox-static python3=python3
     )

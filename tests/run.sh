@@ -25,7 +25,7 @@ part database 240 cargo test --release --locked -p skiff-tests --test database
 part notify 60 cargo test --release --locked -p skiff-tests --test notify
 part images 420 tests/images/build.sh
 part cross 600 make --no-print-directory cross
-part compare 30 cargo test --release --locked -p skiff-compare
+part compare 30 cargo test --release --locked -p skiff-compare -p skiff-linkem
 part stock 60 cargo test --release --locked -p skiff-tests --lib --test stock
 part on-the-fly 120 cargo test --release --locked -p skiff-tests --test on_the_fly -- --nocapture
 part hard 240 cargo test --release --locked -p skiff-tests --test hard
@@ -36,7 +36,9 @@ part reroot 120 cargo test --release --locked -p skiff-tests --test reroot
 part local 60 cargo test --release --locked -p skiff-tests --test local_sources
 part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input
+part link 60 cargo test --release --locked -p skiff-tests --test link
 part real 360 cargo test --release --locked -p skiff-tests --test real -- --nocapture
+part trace 90 cargo test --release --locked -p skiff-tests --test trace
 part programs 120 tests/programs.sh
 part qemu 240 qemu/build.sh
 part device 360 cargo test --release --locked -p skiff-tests --test device -- --nocapture

@@ -2,6 +2,7 @@
 
 use crate::applications::Name;
 use crate::pull::{Laziness, Wanted};
+use crate::trace::{Flags, TraceOptions};
 use lexopt::prelude::*;
 use skiff_protocol::request::is_class;
 use std::ffi::OsString;
@@ -22,6 +23,9 @@ usage:
   skiff ls                                          list images
   skiff rm IMAGE...                                 remove images
   skiff mount IMAGE DIR                             mount an image's tree, read-only
+  skiff trace CONTAINER | --image IMAGE... | --application NAME
+                                                    record which files of images are used
+                                                    while their containers start
   skiff status                                      list what is still to come, and what
                                                     unfinished pulls left
   skiff gc                                          remove what they left
@@ -37,6 +41,15 @@ pull options:
                       file system has leases), require (or fail), never [auto]
   --wait              return only when everything is there
 
+trace options:
+  --image IMAGE       the next container of this image
+  --application NAME  of the images that are deployed of it; with a container or --image: the
+                      application that the trace is reported for
+  --class NAME        the class of devices that this one belongs to
+  --until-port N      end when a container listens on port N, or after --for
+  --for SECONDS       so long after the first start [30; 300 with --until-port]
+  --print             print the files instead of telling the accelerator
+
 options:
   --accelerator URL   address of the accelerator (env SKIFF_ACCELERATOR)
   --containerd PATH   containerd's socket (env CONTAINERD_ADDRESS)
@@ -45,6 +58,13 @@ options:
   --snapshotter NAME  containerd's snapshotter, which must be an overlayfs one [overlayfs]
   --root DIR          use a plain directory instead of containerd
   --state DIR         skiff's own files (env SKIFF_STATE) [/var/lib/skiff, or DIR/skiff]
+  --image IMAGE       of trace: the next container of this image
+  --application NAME  of trace: of the images that are deployed of it; with a container or
+                      --image: the application that the trace is reported for
+  --class NAME        of trace: the class of devices that this one belongs to
+  --until-port N      of trace: end when a container listens on port N, or after --for
+  --for SECONDS       of trace: so long after the first start [30; 300 with --until-port]
+  --print             of trace: print the files instead of telling the accelerator
   --json              JSON lines on standard output
   -h, --help          this text
   -V, --version       the version
@@ -114,6 +134,8 @@ pub enum Command {
         /// Where.
         directory: PathBuf,
     },
+    /// Trace containers.
+    Trace(TraceOptions),
     /// List leftovers.
     Status,
     /// Remove leftovers.
@@ -187,6 +209,11 @@ pub fn parse(
             Long("lazy") => more.lazy = Some(laziness(&parser.value()?.string()?)?),
             Long("wait") => more.wait = true,
             Long("class") => more.class = Some(class(parser.value()?.string()?)?),
+            Long("image") => more.trace.images.push(parser.value()?.string()?),
+            Long("application") => more.trace.application = Some(parser.value()?.string()?),
+            Long("until-port") => more.trace.port = Some(parser.value()?.parse()?),
+            Long("for") => more.trace.seconds = Some(parser.value()?.parse()?),
+            Long("print") => more.trace.print = true,
             Long("socket") => more.socket = Some(parser.value()?.into()),
             Short('h') | Long("help") => help = true,
             Short('V') | Long("version") => version = true,
@@ -220,6 +247,7 @@ struct More {
     wait: bool,
     class: Option<String>,
     socket: Option<PathBuf>,
+    trace: Flags,
 }
 
 impl More {
@@ -279,6 +307,10 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
     }
     let images = words.map(ValueExt::string).collect::<Result<Vec<_>, _>>()?;
     Ok(match (verb.as_str(), images.is_empty()) {
+        ("trace", _) => {
+            let (flags, class) = (take(&mut more.trace), take(&mut more.class));
+            Command::Trace(flags.command(images, class.unwrap_or_default()).map_err(UsageError)?)
+        }
         ("pull", false) => more.pull(Wanted::Images(images)),
         ("rm", false) => Command::Remove { images },
         ("pull" | "rm", true) => return Err(UsageError(format!("{verb} needs an image"))),
@@ -296,7 +328,8 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
 
 fn misplaced() -> UsageError {
     let text = "--dry-run, --max-bytes, --lazy and --wait go with pull and deploy, \
-                --class with daemon, --socket with holder";
+                --class with daemon and trace, --socket with holder, \
+                --image, --application, --until-port, --for and --print with trace";
     UsageError(text.to_owned())
 }
 
@@ -340,6 +373,8 @@ mod tests {
             ("ls x", "no argument"),
             ("mount a", "directory"),
             ("pull a --frob", "--frob"),
+            ("pull a --print", "--print with trace"),
+            ("trace", "one container"),
             ("ls --dry-run", "--dry-run"),
             ("pull a --max-bytes many", "many"),
             ("pull a --lazy=sometimes", "'sometimes'"),

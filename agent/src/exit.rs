@@ -9,6 +9,7 @@ use crate::http::HttpError;
 use crate::pull::PullError;
 use crate::state::StateError;
 use crate::target::TargetError;
+use crate::trace::TraceError;
 use rustix::io::Errno;
 use skiff_protocol::response::FailureCode;
 use std::error::Error;
@@ -30,6 +31,9 @@ pub enum Failed {
     /// An application.
     #[error(transparent)]
     Application(#[from] ApplicationError),
+    /// A trace.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -85,6 +89,7 @@ fn code(failed: &Failed) -> u8 {
     match failed {
         Failed::Usage(_) | Failed::NoAccelerator => 2,
         Failed::Application(error) => application_code(error),
+        Failed::Trace(error) => trace_code(error),
         Failed::Target(error) => target_code(error),
         Failed::State(error) => state_code(error),
         Failed::Daemon(_) | Failed::Holder(_) => 10,
@@ -119,6 +124,20 @@ fn code(failed: &Failed) -> u8 {
             PullError::State(error) => state_code(error),
             PullError::Target(error) => target_code(error),
         },
+    }
+}
+
+fn trace_code(error: &TraceError) -> u8 {
+    match error {
+        TraceError::NoContainerd | TraceError::Http(HttpError::BadUrl { .. }) => 2,
+        TraceError::NoContainer(_) | TraceError::Nothing | TraceError::Unknown { .. } => 3,
+        TraceError::Http(_) => 4,
+        TraceError::Refused { .. } | TraceError::Report(_) => 5,
+        TraceError::Containerd(_) => 7,
+        TraceError::Spool { .. } => 8,
+        TraceError::Fanotify(_) | TraceError::Mounts(_) | TraceError::Layers { .. } => 1,
+        TraceError::Target(error) => target_code(error),
+        TraceError::Application(error) => application_code(error),
     }
 }
 

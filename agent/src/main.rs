@@ -8,6 +8,7 @@
 //! | `cli` | the command line |
 //! | `pull` | one deployment, from request to commit |
 //! | `applications` | images that are deployed and taken back together |
+//! | `trace` | what containers open while they start |
 //! | `http` | one POST and its streamed answer, over `async-h1` |
 //! | `inflate` | raw deflate in a fixed window |
 //! | `spool` | the table of contents, on disk |
@@ -43,6 +44,7 @@ mod state;
 mod sync;
 mod sys;
 mod target;
+mod trace;
 
 use applications::Name;
 use cli::{Command, Options};
@@ -54,6 +56,7 @@ use serde::Serialize;
 use state::{Lock, StateDir};
 use std::process::ExitCode;
 use target::{ImageRecord, ListedImage, Target};
+use trace::trace;
 
 fn main() -> ExitCode {
     // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in
@@ -112,6 +115,14 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
         }
         Command::Mount { image, directory } => {
             open_target(options).await?.mount(image, directory).await?;
+        }
+        Command::Trace(asked) => {
+            let accelerator = match asked.print {
+                true => None,
+                false => Some(options.accelerator.as_deref().ok_or(Failed::NoAccelerator)?),
+            };
+            let target = open_target(options).await?;
+            say_traced(options, &trace(asked, accelerator, options, state, &target).await?);
         }
         Command::Status => status(options, state).await?,
         Command::Collect => {
@@ -266,6 +277,20 @@ fn say_rolled_back(options: &Options, application: &Name, images: &[ImageRecord]
     }
     for image in &images {
         println!("{} {}", image.name, image.digest);
+    }
+}
+
+fn say_traced(options: &Options, traced: &trace::Summary) {
+    if options.json {
+        return json_line(traced);
+    }
+    let trace::Summary { images, files, gaps, ready } = traced;
+    eprintln!("skiff: {files} files of {} were used", images.join(", "));
+    if *gaps {
+        eprintln!("skiff: there were more, which were lost");
+    }
+    if !ready {
+        eprintln!("skiff: the time was over before anything listened on the port");
     }
 }
 

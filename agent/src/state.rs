@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STATE/
+//!   trace-PID    the files of a trace; it loses its name as soon as it is made
 //!   lock         held while a pull or gc runs
 //!   applications/NAME/   what is deployed (see `applications`)
 //!   pulls/ID/    scratch of a pull (see `spool`): `wanted` names its images, `target` where they

@@ -19,6 +19,7 @@ pub mod layout;
 mod push;
 pub mod random;
 pub mod script;
+pub mod service;
 pub mod spans;
 pub mod startable;
 pub mod tarball;

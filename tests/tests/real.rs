@@ -10,41 +10,11 @@ use skiff_tests::harness::{
     wait_for,
 };
 use skiff_tests::layout::Layout;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use skiff_tests::service::{MARIADB, NGINX, NODE_RED, Service};
 use std::time::Duration;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
-
-/// A pair of images, and how to know that its program works.
-struct Pair {
-    name: &'static str,
-    program: &'static str,
-    port: u16,
-    /// What to say first, if anything.
-    greeting: &'static str,
-    /// What the answer holds.
-    answer: &'static str,
-}
-
-const GET: &str = "GET / HTTP/1.0\r\n\r\n";
-const NGINX: Pair =
-    Pair { name: "nginx", program: "usr/sbin/nginx", port: 80, greeting: GET, answer: " 200 " };
-const MARIADB: Pair = Pair {
-    name: "mariadb",
-    program: "usr/sbin/mariadbd",
-    port: 3306,
-    greeting: "",
-    answer: "MariaDB",
-};
-const NODE_RED: Pair = Pair {
-    name: "node-red",
-    program: "usr/src/node-red/node_modules/node-red/red.js",
-    port: 1880,
-    greeting: GET,
-    answer: " 200 ",
-};
 
 #[test]
 fn nginx() {
@@ -61,7 +31,7 @@ fn node_red() {
     pulled_updated_and_run(&NODE_RED);
 }
 
-fn pulled_updated_and_run(pair: &Pair) {
+fn pulled_updated_and_run(pair: &Service) {
     let sandbox = Sandbox::new();
     let registry = Registry::start(&sandbox);
     let layout = Layout::open(&images(), pair.name);
@@ -127,7 +97,7 @@ fn pulled_updated_and_run(pair: &Pair) {
 }
 
 /// An update must be one: not empty, not everything, and of the main program.
-fn check_pair(pair: &Pair, old: &Tree, new: &Tree) {
+fn check_pair(pair: &Service, old: &Tree, new: &Tree) {
     let (all, fresh) = new.content_bytes(old);
     let percent = 100 * fresh / all;
     println!("{}: {fresh} of {all} content bytes are new", pair.name);
@@ -139,7 +109,7 @@ fn check_pair(pair: &Pair, old: &Tree, new: &Tree) {
     assert_ne!(program(old), program(new), "{} did not change", pair.program);
 }
 
-fn check_update(pair: &Pair, update: &Outcome, gzip: u64) {
+fn check_update(pair: &Service, update: &Outcome, gzip: u64) {
     let packs = update.number("pack_bytes");
     let overhead = update.number("overhead_bytes");
     println!("{}: packs {packs} bytes, gzip -9 {gzip}, overhead {overhead}", pair.name);
@@ -156,26 +126,13 @@ fn check_memory(what: &str, outcome: &Outcome) {
 }
 
 /// Runs an image until its program answers.
-fn check_runs(pair: &Pair, device: &Containerd, netns: &NetNs, reference: &str, id: &str) {
+fn check_runs(pair: &Service, device: &Containerd, netns: &NetNs, reference: &str, id: &str) {
     let container = device.container(reference, id);
-    let ready = netns.inside(|| wait_for(Duration::from_secs(90), || answers(pair)));
+    let ready = netns.inside(|| wait_for(Duration::from_secs(90), || pair.answers()));
     assert!(ready, "{}: {id}: nothing answers on port {}", pair.name, pair.port);
     drop(container);
-    let silent = netns.inside(|| wait_for(Duration::from_secs(10), || !answers(pair)));
+    let silent = netns.inside(|| wait_for(Duration::from_secs(10), || !pair.answers()));
     assert!(silent, "{}: {id}: still answers after its end", pair.name);
-}
-
-fn answers(pair: &Pair) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", pair.port)) else { return false };
-    let limit = Some(Duration::from_secs(2));
-    if stream.set_read_timeout(limit).is_err()
-        || stream.write_all(pair.greeting.as_bytes()).is_err()
-    {
-        return false;
-    }
-    let mut got = [0; 512];
-    let length = stream.read(&mut got).unwrap_or(0);
-    String::from_utf8_lossy(&got[..length]).contains(pair.answer)
 }
 
 #[test]

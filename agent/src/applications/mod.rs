@@ -206,6 +206,19 @@ pub fn check_place(name: &Name, state: &StateDir, place: &str) -> Result<(), App
     deployed_here(state, name, place).map(drop)
 }
 
+/// The images of an application as it is deployed to this place.
+pub fn current(
+    name: &Name,
+    state: &StateDir,
+    place: &str,
+) -> Result<Vec<ImageRecord>, ApplicationError> {
+    let current = deployed_here(state, name, place)?.current;
+    if current.is_empty() {
+        return Err(ApplicationError::Unknown(name.as_str().to_owned()));
+    }
+    Ok(current)
+}
+
 /// What is deployed of an application to this place; nothing, if it is unknown.
 fn deployed_here(state: &StateDir, name: &Name, place: &str) -> Result<Deployed, ApplicationError> {
     let files = Files::of(state, name);

@@ -250,3 +250,34 @@ pub struct AddResourceRequest {
     #[prost(message, optional, tag = "2")]
     pub resource: Option<Resource>,
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ContainerId {
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Container {
+    #[prost(string, tag = "3")]
+    pub image: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct GetContainerResponse {
+    #[prost(message, optional, tag = "1")]
+    pub container: Option<Container>,
+}
+
+/// `containerd.v1.types.Process`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Process {
+    #[prost(uint32, tag = "3")]
+    pub pid: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct GetTaskResponse {
+    #[prost(message, optional, tag = "1")]
+    pub process: Option<Process>,
+}

@@ -1,13 +1,14 @@
 //! containerd's gRPC API (1.6 and later), as far as the agent needs it.
 //!
 //! ```text
-//! images  content  snapshots  leases      a call each, typed
-//!         └──────────┬──────────┘
+//! images  content  snapshots  leases  containers      a call each, typed
+//!         └──────────┬──────────────┘
 //!                  grpc                   unary and streaming calls: h2 + prost over a Unix socket
 //!                messages                 the fields that are used, by their numbers in the .proto
 //! metadata                                index, manifest and config (JSON), as a stream
 //! ```
 
+mod containers;
 mod content;
 mod grpc;
 mod images;

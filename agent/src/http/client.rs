@@ -113,6 +113,11 @@ impl Client {
         }
     }
 
+    /// The accelerator's base address.
+    pub fn url(&self) -> String {
+        self.url.to_string()
+    }
+
     /// Bytes that went over the network so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -130,6 +135,23 @@ impl Client {
         media_type: &str,
         body: &[u8],
     ) -> Result<Body, HttpError> {
+        let body = self.send(path, media_type, body).await?;
+        acceptable(&body.response, media_type)
+            .map_err(|reason| HttpError::Strange { url: body.url.clone(), reason })?;
+        Ok(body)
+    }
+
+    /// Posts a body and gives the status of the answer, whose body nobody needs.
+    pub async fn tell(
+        &mut self,
+        path: &str,
+        media_type: &str,
+        body: &[u8],
+    ) -> Result<u16, HttpError> {
+        self.send(path, media_type, body).await.map(|body| body.response.status() as u16)
+    }
+
+    async fn send(&mut self, path: &str, media_type: &str, body: &[u8]) -> Result<Body, HttpError> {
         let mut target = self.url.clone();
         target.set_path(path);
         let mut request = Request::new(Method::Post, target);
@@ -138,13 +160,13 @@ impl Client {
         self.requests += 1;
         if let Some(stream) = self.idle.take() {
             // The accelerator may have closed it meanwhile.
-            let exchanged = self.exchange(stream, request.clone(), body, media_type).await;
+            let exchanged = self.exchange(stream, request.clone(), body).await;
             if !matches!(exchanged, Err(HttpError::Exchange { .. })) {
                 return exchanged;
             }
         }
         let stream = self.connect().await?;
-        self.exchange(stream, request, body, media_type).await
+        self.exchange(stream, request, body).await
     }
 
     async fn exchange(
@@ -152,7 +174,6 @@ impl Client {
         stream: TcpStream,
         mut request: Request,
         body: &[u8],
-        media_type: &str,
     ) -> Result<Body, HttpError> {
         let url = self.url.to_string();
         request.set_body(body);
@@ -164,8 +185,6 @@ impl Client {
         let response = timed(self.patience, exchange)
             .await
             .map_err(|source| HttpError::Exchange { url: url.clone(), source })?;
-        acceptable(&response, media_type)
-            .map_err(|reason| HttpError::Strange { url: url.clone(), reason })?;
         Ok(Body { response, url, stream, patience: self.patience })
     }
 

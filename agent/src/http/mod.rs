@@ -6,7 +6,7 @@
 //! |---|---|
 //! | the head of an answer is bounded at the ends of lines only | [`wire::Wire`] fails after [`wire::MAX_HEAD`] bytes |
 //! | a 1xx answer is taken for the final one | it is an error here: nothing that we send asks for one |
-//! | bodies of HEAD and 304 answers hang | only POST is sent, only 200 is read |
+//! | bodies of HEAD and 304 answers hang | only POST is sent, only the body of a 200 is read |
 //! | a close-delimited body ends without an error | the answer must be chunked or have a length |
 //! | a truncated body ends without an error | Skiff's own last frame says that all is there |
 //! | no time-outs | connecting, writing, and each read have one |

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "each block says why it is sound")]
 
 mod disk;
+pub mod fanotify;
 mod lease;
 mod signal;
 

@@ -184,15 +184,13 @@ impl ContainerdTarget {
         TargetError::Snapshotter { snapshotter: self.snapshotter.clone() }
     }
 
-    pub(super) async fn image_layers(&self, name: &str) -> Result<Vec<PathBuf>, TargetError> {
+    pub(super) async fn image(&self, name: &str) -> Result<HeldImage, TargetError> {
         let name = name.to_owned();
         let Some(image) = self.client.image(&name).await? else {
             return Err(TargetError::UnknownImage { name });
         };
-        let Some(held) = self.complete(image, &mut Vec::new()).await? else {
-            return Err(TargetError::Incomplete { name });
-        };
-        self.layer_dirs(held.snapshot).await
+        let held = self.complete(image, &mut Vec::new()).await?;
+        held.ok_or(TargetError::Incomplete { name })
     }
 
     pub(super) async fn begin(&mut self, pull: &str) -> Result<(), TargetError> {

@@ -142,6 +142,14 @@ impl Target {
         }
     }
 
+    /// An image that is held completely, by the name of its record.
+    pub async fn image(&self, name: &str) -> Result<HeldImage, TargetError> {
+        match self {
+            Self::Containerd(target) => target.image(name).await,
+            Self::Root(target) => target.image(name),
+        }
+    }
+
     /// The overlay layers of a committed snapshot, top first.
     pub async fn layer_dirs(&self, snapshot: SnapshotName) -> Result<Vec<PathBuf>, TargetError> {
         match self {
@@ -279,10 +287,7 @@ impl Target {
 
     /// Mounts the tree of an image on a directory, read-only.
     pub async fn mount(&self, name: &str, directory: &Path) -> Result<(), TargetError> {
-        let layers = match self {
-            Self::Containerd(target) => target.image_layers(name).await?,
-            Self::Root(target) => target.image_layers(name)?,
-        };
+        let layers = self.layer_dirs(self.image(name).await?.snapshot).await?;
         mounting::mount(&layers, directory)
     }
 

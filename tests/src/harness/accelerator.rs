@@ -1,5 +1,6 @@
 //! The accelerator.
 
+use super::netns::NetNs;
 use super::process::Daemon;
 use super::sandbox::Sandbox;
 use crate::compare::{FileType, Tree};
@@ -13,7 +14,7 @@ use std::process::Command;
 pub struct Accelerator {
     daemon: Daemon,
     directory: PathBuf,
-    /// `127.0.0.1:PORT`.
+    /// `127.0.0.1:PORT`, or where else it was started.
     pub address: String,
 }
 
@@ -37,10 +38,20 @@ impl Accelerator {
         environment: &[(&str, &str)],
     ) -> Self {
         let mut command = Command::new(Self::program());
-        command.envs(environment.iter().copied());
-        command.args(["serve", "--registry", registry, "--listen", "127.0.0.1:0", "--data"]);
-        command.arg(directory.join("data")).args(arguments);
-        let mut daemon = Daemon::start(&mut command, &directory.join("log"), true);
+        command.envs(environment.iter().copied()).args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::run(command.args(arguments), directory, registry)
+    }
+
+    /// Starts one in this network namespace, with an address of it.
+    pub fn start_at(directory: &Path, registry: &str, netns: &NetNs, address: &str) -> Self {
+        let mut command = netns.command(Self::program());
+        command.args(["serve", "--listen", &format!("{address}:0")]);
+        Self::run(&mut command, directory, registry)
+    }
+
+    fn run(command: &mut Command, directory: &Path, registry: &str) -> Self {
+        command.args(["--registry", registry, "--data"]).arg(directory.join("data"));
+        let mut daemon = Daemon::start(command, &directory.join("log"), true);
         let mut line = String::new();
         let mut said = BufReader::new(daemon.child().stdout.take().unwrap());
         said.read_line(&mut line).unwrap();
@@ -67,19 +78,20 @@ impl Accelerator {
         let list = sandbox.directory("hot").join("paths");
         std::fs::write(&list, paths.join("\n") + "\n").unwrap();
         let mut command = Command::new(Self::program());
-        command
-            .args(["hot", "set", image])
-            .arg(&list)
-            .arg("--data")
-            .arg(self.directory.join("data"));
+        command.args(["hot", "set", image]).arg(&list).arg("--data").arg(self.data());
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "hot set {image}: {said}");
     }
 
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
     /// Paths of the files that it keeps, below its data directory.
     pub fn files(&self) -> Vec<String> {
-        let tree = Tree::read(&self.directory.join("data")).unwrap();
+        let tree = Tree::read(&self.data()).unwrap();
         let files = tree.nodes.iter().filter(|(_, node)| node.kind == FileType::File);
         files.map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect()
     }

@@ -213,17 +213,14 @@ impl Containerd {
 
     /// Runs an image in the background, with the network of containerd's own namespace.
     pub fn container(&self, reference: &str, id: &str) -> Container<'_> {
+        self.container_of(reference, id, &[])
+    }
+
+    /// The same with another command than the image's, if one is given.
+    pub fn container_of(&self, reference: &str, id: &str, command: &[&str]) -> Container<'_> {
         let container = Container { containerd: self, id: id.to_owned() };
-        self.ctr(&[
-            "run",
-            "-d",
-            "--null-io",
-            "--net-host",
-            "--snapshotter",
-            "overlayfs",
-            reference,
-            id,
-        ]);
+        let run = ["run", "-d", "--null-io", "--net-host", "--snapshotter", "overlayfs"];
+        self.ctr(&[&run[..], &[reference, id], command].concat());
         container
     }
 }

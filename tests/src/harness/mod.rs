@@ -16,6 +16,7 @@ mod registry;
 mod relay;
 mod sandbox;
 mod skiff;
+mod wan;
 
 pub use accelerator::Accelerator;
 pub use containerd::{Container, Containerd, Mounted, Stock};
@@ -26,7 +27,8 @@ pub use process::{Daemon, run, wait_for};
 pub use registry::{Registry, Request};
 pub use relay::{Counts, Fault, Relay};
 pub use sandbox::Sandbox;
-pub use skiff::{Outcome, Skiff};
+pub use skiff::{Outcome, Running, Skiff};
+pub use wan::Wan;
 
 use std::path::PathBuf;
 

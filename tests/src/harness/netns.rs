@@ -3,8 +3,10 @@
 use super::process::{output, run};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A network namespace. Whatever runs in it is killed when this is dropped.
@@ -28,6 +30,13 @@ impl NetNs {
     /// What `nsenter --net=` takes.
     pub fn path(&self) -> String {
         format!("/run/netns/{}", self.name)
+    }
+
+    /// A program, to be run in the namespace.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path())).arg(program);
+        command
     }
 
     /// Does something in the namespace, in a thread of its own.

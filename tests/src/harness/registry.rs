@@ -1,5 +1,6 @@
 //! docker-registry, on a free port of the loopback.
 
+use super::netns::NetNs;
 use super::process::Daemon;
 use super::sandbox::Sandbox;
 use crate::layout::Layout;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Registry {
     daemon: Daemon,
     directory: PathBuf,
-    /// `127.0.0.1:PORT`.
+    /// `127.0.0.1:PORT`, or where else it was started.
     pub host: String,
     /// How much of the log was read.
     read: AtomicUsize,
@@ -47,7 +48,12 @@ impl Request {
 impl Registry {
     /// Starts one with its files in the sandbox.
     pub fn start(sandbox: &Sandbox) -> Self {
-        Self::with(sandbox, "")
+        Self::with(sandbox, "", None)
+    }
+
+    /// Starts one in this network namespace, with an address of it.
+    pub fn start_in(sandbox: &Sandbox, netns: &NetNs, address: &str) -> Self {
+        netns.inside(|| Self::with(sandbox, "", Some((netns, address))))
     }
 
     /// Starts one that sends notifications of pushes and pulls to this URL, with this token. What is not
@@ -57,16 +63,17 @@ impl Registry {
             "name: skiff, url: \"{url}\", timeout: 5s, threshold: 1, backoff: 200ms, \
              headers: {{Authorization: [\"Bearer {token}\"]}}"
         );
-        Self::with(sandbox, &format!("notifications: {{endpoints: [{{{endpoint}}}]}}\n"))
+        Self::with(sandbox, &format!("notifications: {{endpoints: [{{{endpoint}}}]}}\n"), None)
     }
 
-    /// Starts one with more lines in its configuration.
-    fn with(sandbox: &Sandbox, more: &str) -> Self {
+    /// Starts one with more lines in its configuration, and elsewhere.
+    fn with(sandbox: &Sandbox, more: &str, place: Option<(&NetNs, &str)>) -> Self {
+        let address = place.map_or("127.0.0.1", |(_, address)| address);
         let directory = sandbox.directory("registry");
         // Another process may take the port between these lines; then the registry ends, and we try again.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let host = format!("127.0.0.1:{port}");
+            let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
+            let host = format!("{address}:{port}");
             let config = directory.join("config.yml");
             let text = format!(
                 "version: 0.1\nlog: {{accesslog: {{disabled: false}}, level: warn}}\n\
@@ -75,7 +82,10 @@ impl Registry {
                 directory.join("data").display()
             );
             std::fs::write(&config, text).unwrap();
-            let mut command = Command::new("docker-registry");
+            let mut command = match place {
+                Some((netns, _)) => netns.command("docker-registry"),
+                None => Command::new("docker-registry"),
+            };
             command.arg("serve").arg(&config);
             let mut daemon = Daemon::start(&mut command, &directory.join("log"), false);
             let up = super::wait_for(std::time::Duration::from_secs(20), || {

@@ -60,6 +60,21 @@ impl Skiff {
         }
     }
 
+    /// The program.
+    pub fn program() -> PathBuf {
+        super::program("SKIFF_BIN", "skiff")
+    }
+
+    /// Whether its help has this text.
+    pub fn has(text: &str) -> bool {
+        super::run(Self::program(), &["--help"]).contains(text)
+    }
+
+    /// The options that say where it works.
+    pub fn options(&self) -> &[OsString] {
+        &self.options
+    }
+
     /// With its state elsewhere.
     #[must_use]
     pub fn with_state(mut self, state: &Path) -> Self {
@@ -106,7 +121,7 @@ impl Skiff {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let base = self.logs.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
         let (out, err) = (base.with_extension("out"), base.with_extension("err"));
-        let child = Command::new(super::program("SKIFF_BIN", "skiff"))
+        let child = Command::new(Self::program())
             .args(arguments)
             .args(&self.options)
             .stdin(Stdio::null())

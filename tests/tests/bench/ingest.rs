@@ -1,5 +1,6 @@
 //! The speed of ingest on one processor, beside `gzip -dc | sha256sum` of the same blobs.
 
+use super::median;
 use skiff_tests::harness::{Accelerator, Sandbox, images, run};
 use skiff_tests::layout::Layout;
 use std::time::{Duration, Instant};
@@ -57,9 +58,4 @@ fn timed(command: &[&str]) -> Duration {
     let started = Instant::now();
     run("taskset", command);
     started.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

@@ -1,20 +1,25 @@
 //! `make bench`: what Skiff does in numbers, on real images, each beside what people use today, in the same
 //! run. Prints Markdown tables; those of bytes are exact and repeat, those of time are ratios.
-//! `make bench PARTS="updates ingest"` runs some of it.
+//! `make bench PARTS="updates ingest"` runs some of it; `SKIFF_RUNS=1` makes `start` quick.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
 
 mod applications;
 mod graph;
 mod ingest;
+mod start;
+mod start_opened;
 mod updates;
+
+use std::time::Duration;
 
 fn main() {
     let chosen: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("updates", updates::table),
         ("applications", applications::table),
         ("ingest", ingest::table),
+        ("start", start::table),
         ("graph", graph::print),
     ];
     for word in &chosen {
@@ -25,6 +30,12 @@ fn main() {
             table();
         }
     }
+}
+
+/// The middle one.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// Bytes as megabytes.

@@ -104,16 +104,14 @@ impl RootTarget {
         Ok(stack.iter().map(|snapshot| self.layer_path(snapshot.number)).collect())
     }
 
-    pub(super) fn image_layers(&self, name: &str) -> Result<Vec<PathBuf>, TargetError> {
+    pub(super) fn image(&self, name: &str) -> Result<HeldImage, TargetError> {
         let name = name.to_owned();
         let path = self.record_path(&name);
         let Some(record) = read_record(&path)? else {
             return Err(TargetError::UnknownImage { name });
         };
-        match self.complete(&self.all_snapshots()?, record) {
-            Some(held) => self.layer_dirs(held.snapshot),
-            None => Err(TargetError::Incomplete { name }),
-        }
+        let held = self.complete(&self.all_snapshots()?, record);
+        held.ok_or(TargetError::Incomplete { name })
     }
 
     pub(super) fn snapshot_exists(&self, name: SnapshotName) -> Result<bool, TargetError> {

@@ -57,11 +57,11 @@ fn images_are_held_shared_and_removed() {
     let layers = target.layer_dirs(chain(2)).unwrap();
     assert_eq!(layers.len(), 2);
     assert_eq!(fs::read(layers[0].join("file")).unwrap(), [2]);
-    assert_eq!(target.image_layers("app:2").unwrap(), layers);
+    assert_eq!(target.layer_dirs(target.image("app:2").unwrap().snapshot).unwrap(), layers);
     assert!(target.leftovers().unwrap().is_empty());
 
     target.remove("app:1").unwrap();
-    assert!(target.image_layers("app:1").unwrap_err().is_unknown_image());
+    assert!(target.image("app:1").unwrap_err().is_unknown_image());
     assert!(target.remove("app:1").unwrap_err().is_unknown_image());
     assert_eq!(target.layer_dirs(chain(2)).unwrap(), layers, "the parent stays");
     assert_eq!(names(&target.blobs).unwrap().len(), 2);
@@ -169,7 +169,7 @@ fn incomplete_and_damaged_images_are_told_apart() {
     assert!(!target.blob_path(&Digest([5; 32])).exists());
     fs::remove_file(target.blob_path(&manifest)).unwrap();
     assert!(target.held(64).unwrap().is_empty());
-    let error = target.image_layers("app:1").unwrap_err();
+    let error = target.image("app:1").unwrap_err();
     assert!(matches!(error, TargetError::Incomplete { .. }), "{error}");
     fs::write(target.record_path("app:1"), "name app:1\n").unwrap();
     assert!(matches!(target.list().unwrap_err(), TargetError::Damaged { .. }));

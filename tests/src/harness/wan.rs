@@ -1,0 +1,63 @@
+//! A cloud and a device, with a slow link between them.
+
+use super::netns::NetNs;
+use skiff_linkem::{End, Link, Model};
+use std::net::Ipv4Addr;
+
+/// The congestion control of most devices and registries.
+const CONGESTION_CONTROL: &str = "cubic";
+
+/// Two network namespaces and the link between them.
+#[derive(Debug)]
+pub struct Wan {
+    // The link goes first.
+    /// The link; from the cloud to the device is its first direction.
+    pub link: Link,
+    /// Where registry and accelerator are.
+    pub cloud: NetNs,
+    /// Where containerd and skiff are.
+    pub device: NetNs,
+}
+
+impl Wan {
+    /// The cloud's address, as the device sees it.
+    pub const CLOUD: &str = "10.99.1.1";
+    /// The device's address, as the cloud sees it.
+    pub const DEVICE: &str = "10.99.1.2";
+
+    /// A link that is like this in both directions.
+    pub fn new(model: Model) -> Self {
+        Self::with(model, model)
+    }
+
+    /// A link that is like this towards the device, and like that back.
+    pub fn with(there: Model, back: Model) -> Self {
+        let (cloud, device) = (NetNs::new(), NetNs::new());
+        allow_congestion_control();
+        for netns in [&cloud, &device] {
+            let setting = setting("tcp_congestion_control");
+            netns.inside(|| std::fs::write(setting, CONGESTION_CONTROL).unwrap());
+        }
+        let end = |netns: &NetNs, address: &str| End {
+            namespace: netns.path().into(),
+            interface: "wan".to_owned(),
+            address: address.parse::<Ipv4Addr>().unwrap(),
+        };
+        let ends = [end(&cloud, Self::CLOUD), end(&device, Self::DEVICE)];
+        let link = Link::new(&ends[0], &ends[1], there, back).unwrap();
+        Self { link, cloud, device }
+    }
+}
+
+fn setting(name: &str) -> String {
+    format!("/proc/sys/net/ipv4/{name}")
+}
+
+/// Namespaces may choose only what the machine allows to everybody. That list stays longer by one.
+fn allow_congestion_control() {
+    let setting = setting("tcp_allowed_congestion_control");
+    let allowed = std::fs::read_to_string(&setting).unwrap();
+    if !allowed.split_whitespace().any(|word| word == CONGESTION_CONTROL) {
+        std::fs::write(setting, format!("{} {CONGESTION_CONTROL}", allowed.trim())).unwrap();
+    }
+}
