@@ -182,6 +182,7 @@ fn pump(
         }
         if let Fault::HoldFirst(limit) = fault {
             let now = usize::try_from(limit.saturating_sub(own)).unwrap_or(usize::MAX).min(length);
+            counter(shared).fetch_add(now as u64, Ordering::SeqCst);
             if to.write_all(&buffer[..now]).is_err() || !held(shared, now < length) {
                 break;
             }
