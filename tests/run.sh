@@ -38,7 +38,7 @@ part memory 90 cargo test --release --locked -p skiff-tests --test accelerator_m
 part bad-input 60 cargo test --release --locked -p skiff-tests --test bad_input
 part link 60 cargo test --release --locked -p skiff-tests --test link
 part real 360 cargo test --release --locked -p skiff-tests --test real -- --nocapture
-part trace 90 cargo test --release --locked -p skiff-tests --test trace
+part trace 120 cargo test --release --locked -p skiff-tests --test trace
 part programs 120 tests/programs.sh
 part qemu 240 qemu/build.sh
 part device 360 cargo test --release --locked -p skiff-tests --test device -- --nocapture
