@@ -33,6 +33,7 @@ rest() {
     part compare 60 cargo test --release --locked -p skiff-compare
     part stock 90 cargo test --release --locked -p skiff-tests --lib --test stock
     part on-the-fly 180 cargo test --release --locked -p skiff-tests --test on_the_fly -- --nocapture
+    part round-trips 90 cargo test --release --locked -p skiff-tests --test round_trips -- --nocapture
     part hard 360 cargo test --release --locked -p skiff-tests --test hard
     part hostile 60 cargo test --release --locked -p skiff-tests --test hostile
     part scripted 180 cargo test --release --locked -p skiff-tests --test scripted

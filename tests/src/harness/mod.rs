@@ -13,6 +13,7 @@ mod postgres;
 mod process;
 mod registry;
 mod relay;
+mod rounds;
 mod sandbox;
 mod skiff;
 
@@ -23,6 +24,7 @@ pub use postgres::{PASSWORD, Postgres};
 pub use process::{Daemon, run, wait_for};
 pub use registry::{Registry, Request};
 pub use relay::{Counts, Fault, Relay};
+pub use rounds::{Open, Rounds};
 pub use sandbox::Sandbox;
 pub use skiff::{Outcome, Skiff};
 
