@@ -2,7 +2,7 @@
 # run.sh [PART...]: all tests, part by part, or only these parts, each with its seconds beside its
 # budget. The first part that fails ends the run: its own words are the last ones.
 #
-# What emulated devices do takes half of the time, and needs nothing of the rest but what is built
+# What emulated devices do takes a third of the time, and needs nothing of the rest but what is built
 # first. So it runs beside the rest; what it says goes to target/devices.log, and is printed at its end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -97,6 +97,7 @@ if has_chosen devices && has_chosen rest; then
         ((ended == other)) || cat "$log" >&2
         exit "$status"
     fi
+    trap 'rm -rf "$work"' EXIT
     cat "$log"
 else
     devices

@@ -2,7 +2,8 @@
 //! share.
 //!
 //! Only metadata are kept, never contents: what each layer holds, each image's merged tree, and the
-//! inputs of plans. All of it can be made anew from the registry, but plans that devices resume.
+//! inputs of plans. All of it can be made anew from the registry, but plans that devices resume. Of what
+//! grows with every deployment, the last rows are kept (`prune`).
 //!
 //! The two databases have the same tables and take the same SQL: `either!` has each query compiled for
 //! both.
@@ -157,7 +158,8 @@ impl Store {
             .execute(pool)
             .await
             .map(drop))?;
-        self.prune_now_and_then().await
+        self.prune_now_and_then().await;
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 //! Last uses are noted by the hour, so that a deployment like the one before writes nothing.
 
 use super::{Pool, Store, StoreError};
+use crate::causes::chain;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,12 +31,15 @@ pub(super) fn now() -> i64 {
 }
 
 impl Store {
-    /// To be called with each plan; removes old rows with the first one and then now and then.
-    pub(super) async fn prune_now_and_then(&self) -> Result<(), StoreError> {
-        if self.plans_put.fetch_add(1, Relaxed).is_multiple_of(EVERY) {
-            self.prune(KEPT).await?;
+    /// To be called with each plan; removes old rows with the first one and then now and then. A deployment
+    /// does not fail because that does: the next time will do.
+    pub(super) async fn prune_now_and_then(&self) {
+        if !self.plans_put.fetch_add(1, Relaxed).is_multiple_of(EVERY) {
+            return;
         }
-        Ok(())
+        if let Err(error) = self.prune(KEPT).await {
+            tracing::warn!("old plans can't be removed: {}", chain(&error));
+        }
     }
 
     /// Removes all but the rows of each table that were used last.
