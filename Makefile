@@ -27,8 +27,9 @@ lint: ## rustfmt and clippy, warnings denied
 deny: $(DENY) ## licences, bans and sources of all dependencies
 	$(DENY) --locked check bans licenses sources
 
+# Unoptimised: it runs for two seconds, and is built for minutes.
 $(DENY):
-	cargo install cargo-deny --version 0.20.2 --locked --quiet --root target/tools
+	cargo install cargo-deny --version 0.20.2 --locked --quiet --debug --root target/tools
 
 unit: ## the tests of the parts
 	cargo test --release --locked

@@ -359,6 +359,11 @@ impl Library for Images {
         kept.map_err(|error| Refusal::internal(&error))
     }
 
+    async fn sent_bytes(&self, delta: &Delta) -> Result<Option<u64>, Refusal> {
+        let bytes = self.ingest.store().sent_bytes(delta).await;
+        bytes.map_err(|error| Refusal::internal(&error))
+    }
+
     async fn graph(&self) -> Result<Graph, Refusal> {
         self.ingest.store().graph().await.map_err(|error| Refusal::internal(&error))
     }

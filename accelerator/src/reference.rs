@@ -51,6 +51,17 @@ pub struct ReferenceError {
 impl Reference {
     /// Parses a reference; without tag and digest it is the tag `latest`.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        let rest = match text.split_once('/') {
+            Some((host, path)) if is_host(host) => path,
+            _ => text,
+        };
+        let named = Self::without_host(rest);
+        named.map_err(|error| ReferenceError { text: text.to_owned(), ..error })
+    }
+
+    /// Parses what [`Display`](fmt::Display) writes: a first component that looks like a host is a part of
+    /// the repository.
+    pub fn without_host(text: &str) -> Result<Self, ReferenceError> {
         let error = |why| ReferenceError { text: text.to_owned(), why };
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
@@ -59,11 +70,7 @@ impl Reference {
             }
             None => (text, None),
         };
-        let path = match name.split_once('/') {
-            Some((host, path)) if is_host(host) => path,
-            _ => name,
-        };
-        let (repository, tag) = path.split_once(':').unwrap_or((path, "latest"));
+        let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
         check(repository, tag).map_err(error)?;
         let selector = digest.map_or_else(|| Selector::Tag(tag.to_owned()), Selector::Digest);
         Ok(Self { repository: repository.to_owned(), selector })
@@ -104,7 +111,7 @@ fn check(repository: &str, tag: &str) -> Result<(), &'static str> {
 }
 
 fn is_host(component: &str) -> bool {
-    component.contains(['.', ':']) || component == "localhost"
+    (component.contains(['.', ':']) || component == "localhost") && !component.contains('@')
 }
 
 /// Whether a name is a repository's by the grammar of the OCI distribution specification.
@@ -152,11 +159,14 @@ mod tests {
             ("localhost/a", "a:latest".to_owned()),
             ("host:5000/a/b-c__d.e:T_1", "a/b-c__d.e:T_1".to_owned()),
             ("a---b", "a---b:latest".to_owned()),
+            ("host.x/dot.ted/a:1", "dot.ted/a:1".to_owned()),
             (&format!("a:1@{digest}"), format!("a@{digest}")),
             (&format!("[::1]:5000/a@{digest}"), format!("a@{digest}")),
         ];
         for (text, expected) in rows {
-            assert_eq!(Reference::parse(text).unwrap().to_string(), expected, "{text}");
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!(reference.to_string(), expected, "{text}");
+            assert_eq!(Reference::without_host(&expected).unwrap(), reference, "{text}");
         }
     }
 
@@ -197,6 +207,7 @@ mod tests {
             "a\0",
             "a?b=c",
             "host.x/",
+            "a@sha256:12/b",
             &"a".repeat(256),
             &format!("a:{}", "b".repeat(129)),
         ];

@@ -47,6 +47,7 @@ struct Memory {
     contents: Arc<HashMap<[u8; 32], Vec<u8>>>,
     packs: Mutex<HashMap<Digest, Pack>>,
     plans: Mutex<Vec<Digest>>,
+    sent: Mutex<Vec<(Delta, u64)>>,
 }
 
 type Files = &'static [(&'static str, u32, usize)];
@@ -172,8 +173,14 @@ impl Library for Memory {
         Ok(())
     }
 
-    async fn measured(&self, _: &Delta, _: u64) -> Result<(), Refusal> {
+    async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), Refusal> {
+        self.sent.lock().unwrap().push((delta.clone(), bytes));
         Ok(())
+    }
+
+    async fn sent_bytes(&self, delta: &Delta) -> Result<Option<u64>, Refusal> {
+        let sent = self.sent.lock().unwrap();
+        Ok(sent.iter().rev().find(|(known, _)| known == delta).map(|(_, bytes)| *bytes))
     }
 
     async fn graph(&self) -> Result<Graph, Refusal> {
@@ -183,14 +190,26 @@ impl Library for Memory {
 
 const MIB: usize = 1 << 20;
 const OLD: Files = &[("a", 1, 100), ("b", 2, 3 * MIB), ("c", 3, 5), ("gone", 4, 9), ("z", 5, 0)];
+/// Nearer to `new` than to `old`, but with the largest file of `old`.
+const THIRD: Files = &[
+    ("a", 1, 100),
+    ("b", 11, 2 * MIB),
+    ("c", 3, 6),
+    ("d", 4, 9),
+    ("old", 2, 3 * MIB),
+    ("z", 5, 0),
+];
 const NEW: Files = &[("a", 1, 100), ("b", 9, 3 * MIB + 7), ("c", 3, 6), ("d", 4, 9), ("z", 5, 0)];
 
 /// A service with images `old` and `new`, which lives as long as the runtime.
 fn serve(runtime: &tokio::runtime::Runtime) -> SocketAddr {
-    let memory = Memory::new(&[("old", OLD), ("new", NEW)]);
+    serve_from(runtime, Arc::new(Memory::new(&[("old", OLD), ("new", NEW)])))
+}
+
+fn serve_from(runtime: &tokio::runtime::Runtime, memory: Arc<Memory>) -> SocketAddr {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    runtime.spawn(Service::new(Arc::new(memory), PACK_LEVEL).run(listener, std::future::pending()));
+    runtime.spawn(Service::new(memory, PACK_LEVEL).run(listener, std::future::pending()));
     address
 }
 
@@ -265,6 +284,36 @@ fn a_measurement_tells_the_exact_size() {
     let delivered = ask(address, &request(&["old"], &[]));
     assert_eq!(delivered.plan, Some(plan), "packs are cached now");
     assert_eq!(delivered.bytes_from_plan, plan.wire_bytes);
+}
+
+/// Whether the first bytes are as many as the others, give or take a hundredth.
+fn is_near(estimate: u64, bytes: u64) -> bool {
+    estimate.abs_diff(bytes) * 100 <= bytes
+}
+
+#[test]
+fn what_a_delta_took_is_the_next_estimate() {
+    let runtime = runtime();
+    let images = [("old", OLD), ("new", NEW), ("third", THIRD)];
+    let memory = Arc::new(Memory::new(&images));
+    let address = serve_from(&runtime, memory.clone());
+    // In the second row, what is needed comes not only from the parent.
+    for (held_images, is_remembered) in
+        [(vec![held("old")], true), (vec![held("old"), held("new")], false)]
+    {
+        let update = request(&["third"], &held_images);
+        let ask = || {
+            memory.packs.lock().unwrap().clear();
+            let answer = ask(address, &update);
+            let plan = answer.plan.unwrap();
+            assert!(!plan.exact);
+            (plan.wire_bytes, answer.bytes_from_plan)
+        };
+        let (guessed, bytes) = ask();
+        assert!(!is_near(guessed, bytes), "{guessed} is guessed by chance, {bytes} came");
+        let (estimate, bytes) = ask();
+        assert_eq!(is_near(estimate, bytes), is_remembered, "{estimate}, {bytes} came");
+    }
 }
 
 #[test]

@@ -7,27 +7,22 @@ use skiff_tests::compare::Tree;
 use skiff_tests::harness::{
     Accelerator, Containerd, Outcome, Registry, Sandbox, Skiff, Stock, images, run,
 };
-use skiff_tests::layout::{Compression, Image, Layer, Layout};
+use skiff_tests::layout::{Compression, Layout};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const SERVICES: [&str; 3] = ["nginx", "mariadb", "node-red"];
+/// Those of the application of two containers.
+const TWO: [usize; 2] = [0, 2];
 
-/// Pushes an image as another builder would have made it: the same files, other blobs.
+/// Pushes an image as another builder would have made it: the same files, but another base.
 fn push(sandbox: &Sandbox, registry: &Registry, index: usize, tag: &str) -> String {
     let service = SERVICES[index];
-    let built = Layout::open(&images(), service);
-    let layers = built.manifest_of(tag)["layers"].as_array().unwrap().clone();
-    let tar = sandbox.directory("tar").join("layer.tar");
-    let layer = |layer: &serde_json::Value| {
-        let blob = built.blob_path(layer["digest"].as_str().unwrap());
-        let unzip = format!("gzip -dc {} > {}", blob.display(), tar.display());
-        run("sh", &["-ec", &unzip]);
-        // Where a gzip member ends is what differs from builder to builder here.
-        Layer::from_tar(&tar).compression(Compression::Members((16 + index) << 20))
-    };
     let again = Layout::create(&sandbox.directory("again"), service);
-    again.add(tag, &Image::new(layers.iter().map(layer).collect()));
+    // Where a gzip member ends is what differs from builder to builder here. The layers above the lowest
+    // are each image's own already.
+    let compression = Compression::Members((16 + index) << 20);
+    again.add_rebuilt(tag, &Layout::open(&images(), service), compression);
     registry.push(&again, tag)
 }
 
@@ -39,10 +34,10 @@ fn layers(stock: &Containerd, reference: &str) -> BTreeSet<String> {
 }
 
 /// `skiff-accelerator app set`, while it serves.
-fn set(data: &Path, references: &[&str]) {
+fn set(data: &Path, name: &str, references: &[&str]) {
     let program = Accelerator::program();
     let data = data.to_str().unwrap();
-    run(&program, &[&["app", "--data", data, "set", "shop"], references].concat());
+    run(&program, &[&["app", "--data", data, "set", name], references].concat());
 }
 
 fn check_packs(what: &str, outcome: &Outcome, gzip: u64) {
@@ -58,7 +53,7 @@ fn bases(device: &Containerd) -> usize {
 }
 
 #[test]
-fn three_containers_are_one_deployment() {
+fn two_and_three_containers_are_one_deployment() {
     let sandbox = Sandbox::new();
     let registry = Registry::start(&sandbox);
     let old = [0, 1, 2].map(|index| push(&sandbox, &registry, index, "old"));
@@ -86,7 +81,8 @@ fn three_containers_are_one_deployment() {
         std::thread::scope(|scope| {
             let fresh = scope.spawn(|| gzip_of_new(&[], &side(0)));
             let update = gzip_of_new(&held, &side(1));
-            [fresh.join().unwrap(), update]
+            let of_two = gzip_of_new(&[], &TWO.map(|index| side(0)[index]));
+            [fresh.join().unwrap(), update, of_two]
         })
     };
 
@@ -120,13 +116,23 @@ fn three_containers_are_one_deployment() {
     let unknown = deploy();
     assert_eq!(unknown.code, 3, "{}", unknown.stderr);
     registry.requests();
-    set(&data, &old.each_ref().map(String::as_str));
+    set(&data, "shop", &old.each_ref().map(String::as_str));
     let fresh = deploy().ok("fresh");
     check("fresh", old, &stock[0]);
     check_packs("fresh", &fresh, gzip[0]);
     assert!(bases(&device) >= 1, "no base: {:?}", device.committed());
 
-    set(&data, &new.each_ref().map(String::as_str));
+    // Two of them on another device, on a plain directory.
+    set(&data, "two", &TWO.map(|index| &*old[index]));
+    let other = Skiff::root(&sandbox, &sandbox.directory("root"));
+    let two = other.run(&["deploy", "two", "--json", "--accelerator", &address]).ok("two");
+    check_packs("two", &two, gzip[2]);
+    for index in TWO {
+        let (reference, stock) = (&old[index], &stock[0][index]);
+        assert_eq!(stock.report(&other.tree(reference).unwrap()), None, "two: {reference}");
+    }
+
+    set(&data, "shop", &new.each_ref().map(String::as_str));
     let update = deploy().ok("update");
     check("update", new, &stock[1]);
     check_packs("update", &update, gzip[1]);

@@ -8,7 +8,7 @@
 //! `SKIFF_CUTS` says how many cuts (4), `SKIFF_SEED` from which seed on (the time).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use skiff_tests::device::{Answer, Device, Kernel, Model, Setup, guest_url};
+use skiff_tests::device::{Answer, Device, Kernel, LIMIT, Model, Setup, guest_url};
 use skiff_tests::disk::{Cut, Disk, Lost};
 use skiff_tests::gateway;
 use skiff_tests::harness::{Accelerator, Containerd, Registry, Sandbox, Stock};
@@ -161,7 +161,7 @@ impl Ground {
                 }
             }
             Moment::End => {
-                let done = device.wait(Duration::from_secs(240));
+                let done = device.wait(LIMIT);
                 done.ok_or("the pull does not end")?.ok("the pull that is cut at its end");
             }
         }

@@ -9,6 +9,7 @@ pub mod segments;
 
 use crate::packs::cut::{ReadContent, ReadError};
 use crate::tree::Content;
+use futures_util::future::try_join_all;
 use segments::{IndexedBlob, Segments};
 use std::collections::HashMap;
 use std::fs::File;
@@ -49,16 +50,19 @@ impl Layers {
                 into.copy_from_slice(&tokio::task::spawn_blocking(read).await??);
             }
             Layer::Blob(blob) => {
-                let mut done = 0;
-                while done < into.len() {
-                    let at = offset + done as u64;
-                    let number = blob.index.segment_at(at);
-                    let number = number.ok_or("a content lies behind its layer's end")?;
-                    let segment = self.segments.get(blob, number).await?;
-                    let from = usize::try_from(at - blob.index.bytes(number).start)?;
-                    let len = (into.len() - done).min(segment.len() - from);
-                    into[done..done + len].copy_from_slice(&segment[from..from + len]);
-                    done += len;
+                let end = offset + into.len() as u64;
+                let segment =
+                    |at| blob.index.segment_at(at).ok_or("a content lies behind its layer's end");
+                let (first, last) = (segment(offset)?, segment(end - 1)?);
+                // All at once: they are one round trip.
+                let segments = (first..=last).map(|number| self.segments.get(blob, number));
+                for (number, segment) in (first..).zip(try_join_all(segments).await?) {
+                    let bytes = blob.index.bytes(number);
+                    let (from, to) = (bytes.start.max(offset), bytes.end.min(end));
+                    let place = |base: u64| -> Result<_, std::num::TryFromIntError> {
+                        Ok(usize::try_from(from - base)?..usize::try_from(to - base)?)
+                    };
+                    into[place(offset)?].copy_from_slice(&segment[place(bytes.start)?]);
                 }
             }
         }
@@ -78,14 +82,19 @@ impl ReadContent for Layers {
         let layer = layer.ok_or("the content's layer was not opened")?;
         into.fill(0);
         let end = offset + into.len() as u64;
+        let (mut rest, mut at) = (into, offset);
+        let mut reads = Vec::new();
+        // In order and without overlap, as the tar reader has checked.
         for extent in &content.extents {
-            let (from, to) = (extent.offset.max(offset), (extent.offset + extent.len).min(end));
+            let (from, to) = (extent.offset.max(at), (extent.offset + extent.len).min(end));
             if from < to {
-                let piece = usize::try_from(from - offset)?..usize::try_from(to - offset)?;
-                let at = extent.tar_offset + (from - extent.offset);
-                self.read_tar(layer, at, &mut into[piece]).await?;
+                let (_hole, behind) = rest.split_at_mut(usize::try_from(from - at)?);
+                let (piece, behind) = behind.split_at_mut(usize::try_from(to - from)?);
+                reads.push(self.read_tar(layer, extent.tar_offset + (from - extent.offset), piece));
+                (rest, at) = (behind, to);
             }
         }
+        try_join_all(reads).await?;
         Ok(())
     }
 }

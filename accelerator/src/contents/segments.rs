@@ -2,23 +2,31 @@
 //!
 //! Packs follow the order of the layers ([`crate::plan::order`]), so that a segment is wanted for a few packs,
 //! one after the other, and by devices that pull the same thing at the same time. So the segments that were used
-//! last stay in memory, at most [`MOST`] bytes of them; nobody fetches one that is being fetched; and at
-//! most [`FETCHES`] are fetched at once, which bounds memory and what the registry is asked for.
+//! last stay in memory, at most [`MOST`] bytes of them; and who wants one that is being fetched waits for it.
+//!
+//! ```text
+//! get ──▶ asked (≤ ASKED) ══ round trip ══▶ head ──▶ reading (≤ READING) ──▶ inflated ──▶ kept
+//! ```
+//!
+//! Two bounds, since the way to the registry may be long and memory is short: many requests are on
+//! their way at once, so that a pack whose contents are scattered over [`ASKED`] segments waits for one round trip
+//! (over twice as many: two); but few bodies are taken in at once. The others wait in the connections.
 
 use crate::mapped::Mapped;
 use crate::registry::{Registry, RegistryError};
 use crate::seek::{Index, SeekError};
-use crate::single_flight::SingleFlight;
 use skiff_protocol::Digest;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Bytes of inflated segments that are kept.
 const MOST: usize = 32 << 20;
-/// Segments that are fetched at once.
-const FETCHES: usize = 8;
+/// Segments that the registry is asked for at once.
+const ASKED: usize = 64;
+/// Segments that are read and inflated at once.
+const READING: usize = 8;
 
 /// A layer blob with its seek index.
 #[derive(Debug, Clone)]
@@ -66,9 +74,14 @@ pub enum SegmentError {
 pub struct Segments {
     registry: Arc<Registry>,
     kept: Mutex<Kept>,
-    making: SingleFlight<Key>,
-    fetches: Semaphore,
+    fetching: Mutex<HashMap<Key, Weak<Fetching>>>,
+    asked: Semaphore,
+    reading: Semaphore,
 }
+
+/// A segment that some wait for; each of them has it as soon as it is there, however many others
+/// were kept since.
+type Fetching = OnceCell<Arc<Mapped>>;
 
 /// A blob, and the number of a segment of it.
 type Key = (Digest, usize);
@@ -87,8 +100,9 @@ impl Segments {
         Self {
             registry,
             kept: Mutex::default(),
-            making: SingleFlight::default(),
-            fetches: Semaphore::new(FETCHES),
+            fetching: Mutex::default(),
+            asked: Semaphore::new(ASKED),
+            reading: Semaphore::new(READING),
         }
     }
 
@@ -102,21 +116,38 @@ impl Segments {
         if let Some(segment) = self.kept(|kept| kept.get(key)) {
             return Ok(segment);
         }
-        let _turn = self.making.enter(key).await;
-        if let Some(segment) = self.kept(|kept| kept.get(key)) {
-            return Ok(segment);
+        let fetching = self.fetching(key);
+        let fetch = async {
+            // Who came between the look and the wait finds it kept.
+            if let Some(segment) = self.kept(|kept| kept.get(key)) {
+                return Ok(segment);
+            }
+            let segment = self.fetch(blob, number).await?;
+            self.kept(|kept| kept.put(key, segment.clone()));
+            Ok(segment)
+        };
+        fetching.get_or_try_init(|| fetch).await.cloned()
+    }
+
+    /// The segment that is being fetched, by others or from now on.
+    fn fetching(&self, key: Key) -> Arc<Fetching> {
+        let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = fetching.get(&key).and_then(Weak::upgrade) {
+            return known;
         }
-        let segment = self.fetch(blob, number).await?;
-        self.kept(|kept| kept.put(key, segment.clone()));
-        Ok(segment)
+        fetching.retain(|_, one| one.strong_count() > 0);
+        let new = Arc::new(Fetching::new());
+        fetching.insert(key, Arc::downgrade(&new));
+        new
     }
 
     async fn fetch(&self, blob: &IndexedBlob, number: usize) -> Result<Arc<Mapped>, SegmentError> {
-        // Never closed.
-        let _permit = self.fetches.acquire().await.ok();
+        // They are never closed.
+        let _asked = self.asked.acquire().await.ok();
         let span = blob.index.span(number);
         let len = usize::try_from(span.end - span.start).unwrap_or(usize::MAX);
         let mut stream = self.registry.blob(&blob.repository, blob.digest, Some(span)).await?;
+        let _reading = self.reading.acquire().await.ok();
         let mut compressed = Mapped::zeroed(len).map_err(SegmentError::Memory)?;
         let digest = blob.digest;
         let ended = |source| SegmentError::Stream { blob: digest, source };

@@ -4,7 +4,9 @@
 //! has are sent whatever the parent. So parents differ only in the entries that the layer needs
 //! and in the bytes that the device copies from one place of its disk to another, and in the depth of the
 //! overlay stack. All are put into one number, [`cost`]; of equal costs the fewer entries win, then the
-//! earlier image. Nothing else goes in: two accelerators must come to the same plan.
+//! earlier image. Nothing else goes in: two accelerators must come to the same plan. What deltas took on
+//! the wire (the store remembers it) is not in it for the same two reasons: packs are the same whatever the parent, and
+//! each accelerator remembers something else. It is for estimates ([`crate::serve`]).
 //!
 //! A delta with each held image would take as long as there are many of them, so the images are
 //! first ranked by how many equal names they have, and only the best few are tried.

@@ -73,6 +73,7 @@ pub(crate) async fn answer<L: Library>(
     let prepared = report(sink, Phase::Plan, &meter, preparing).await??;
     service.metrics.planned(started.elapsed());
     let shipment = shipment(service, &request, &prepared, ratio).await?;
+    let shipment = shipment.estimated_by(prepared.alone.as_ref()).await?;
     let complete = Complete { plan: shipment.id, trees };
     let complete = frames::message(Kind::Complete, &complete)?;
     let measure = request.purpose == Purpose::Measure;

@@ -112,6 +112,12 @@ pub trait Library: Send + Sync + 'static {
         bytes: u64,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
+    /// How many bytes a delta took on the wire, if that was measured.
+    fn sent_bytes(
+        &self,
+        delta: &Delta,
+    ) -> impl Future<Output = Result<Option<u64>, Refusal>> + Send;
+
     /// The graph of states and deltas.
     fn graph(&self) -> impl Future<Output = Result<Graph, Refusal>> + Send;
 }

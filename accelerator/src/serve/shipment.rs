@@ -2,7 +2,8 @@
 //!
 //! The length is exact if every pack is in the cache or is made for it (a measurement, or a
 //! request with a byte budget). Otherwise packs that are not cached are estimated: their content
-//! bytes by the ratio that the wanted images' layers have in the registry.
+//! bytes by the ratio that they had when the same delta was sent before or, the first time, by the
+//! ratio that the wanted images' layers have in the registry.
 
 use super::Service;
 use super::answer::Ended;
@@ -13,6 +14,7 @@ use super::refusal::Refusal;
 use crate::packs::ahead::Ahead;
 use crate::packs::cut::{Cutter, PackError};
 use crate::packs::framed::{Pack, sliced_len};
+use crate::plan::Delta;
 use axum::body::Bytes;
 use skiff_protocol::frame::{HEADER_LEN, Kind};
 use skiff_protocol::limits::MAX_PAYLOAD;
@@ -38,6 +40,16 @@ pub(crate) struct Shipment<'s, L: Library> {
 }
 
 impl<L: Library> Shipment<'_, L> {
+    /// Estimates by what the delta took before, if it is all that is sent and that was measured.
+    pub(crate) async fn estimated_by(mut self, delta: Option<&Delta>) -> Result<Self, Refusal> {
+        let (Some(delta), Some(metadata)) = (delta, &self.metadata) else { return Ok(self) };
+        if let Some(sent) = self.service.library.sent_bytes(delta).await? {
+            let packs = sent.saturating_sub(sliced_len(metadata.len()));
+            self.ratio = packs.saturating_mul(1000) / self.cutter.space().len().max(1);
+        }
+        Ok(self)
+    }
+
     /// Bytes of all frames after the plan's, `complete` being those of the last one, and whether
     /// they are exact. Makes all packs if they must be.
     pub(crate) async fn wire_bytes(

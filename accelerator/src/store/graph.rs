@@ -1,6 +1,6 @@
 //! Applications, base layers, and the graph of states and deltas.
 
-use super::{Pool, Store, StoreError, digest_of};
+use super::{Pool, Store, StoreError, digest_of, prune};
 use crate::graph::{Arrow, Graph, State};
 use crate::plan::Delta;
 use crate::tree::Tree;
@@ -77,11 +77,15 @@ impl Store {
 
     /// Gives a state a name, beside others that it has.
     pub async fn put_state(&self, tree: Digest, name: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO states (tree_digest, name) VALUES ($1, $2) \
-             ON CONFLICT (tree_digest, name) DO NOTHING";
+        let sql = "INSERT INTO states (tree_digest, name, used) VALUES ($1, $2, $3) \
+             ON CONFLICT (tree_digest, name) DO UPDATE SET used = excluded.used \
+             WHERE states.used < $4";
+        let now = prune::now();
         either!(self, |pool| sqlx::query(sql)
             .bind(&tree.0[..])
             .bind(name)
+            .bind(now)
+            .bind(now - prune::NOTED)
             .execute(pool)
             .await
             .map(drop))
@@ -100,13 +104,17 @@ impl Store {
 
     /// Keeps a delta; one that is known stays as it is.
     pub async fn put_delta(&self, delta: &Delta) -> Result<(), StoreError> {
-        let sql = "INSERT INTO deltas (parent, child, entries, content_bytes) \
-             VALUES ($1, $2, $3, $4) ON CONFLICT (parent, child) DO NOTHING";
+        let sql = "INSERT INTO deltas (parent, child, entries, content_bytes, used) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (parent, child) DO UPDATE SET \
+             used = excluded.used WHERE deltas.used < $6";
+        let now = prune::now();
         either!(self, |pool| sqlx::query(sql)
             .bind(parent(delta))
             .bind(&delta.child.0[..])
             .bind(i64::try_from(delta.entries).unwrap_or(i64::MAX))
             .bind(i64::try_from(delta.content_bytes).unwrap_or(i64::MAX))
+            .bind(now)
+            .bind(now - prune::NOTED)
             .execute(pool)
             .await
             .map(drop))
@@ -122,6 +130,17 @@ impl Store {
             .execute(pool)
             .await
             .map(drop))
+    }
+
+    /// How many bytes a delta took on the wire, if that was measured.
+    pub async fn sent_bytes(&self, delta: &Delta) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT sent_bytes FROM deltas WHERE parent = $1 AND child = $2";
+        let row: Option<(Option<i64>,)> = either!(self, |pool| sqlx::query_as(sql)
+            .bind(parent(delta))
+            .bind(&delta.child.0[..])
+            .fetch_optional(pool)
+            .await)?;
+        Ok(row.and_then(|(bytes,)| u64::try_from(bytes?).ok()))
     }
 
     /// The whole graph.

@@ -2,7 +2,8 @@
 //! share.
 //!
 //! Only metadata are kept, never contents: what each layer holds, each image's merged tree, and the
-//! inputs of plans. All of it can be made anew from the registry, but plans that devices resume.
+//! inputs of plans. All of it can be made anew from the registry, but plans that devices resume. Of what
+//! grows with every deployment, the last rows are kept (`prune`).
 //!
 //! The two databases have the same tables and take the same SQL: `either!` has each query compiled for
 //! both.
@@ -13,6 +14,7 @@ mod error;
 mod either;
 mod graph;
 mod open;
+mod prune;
 mod url;
 
 pub use claim::Claim;
@@ -26,12 +28,16 @@ use claim::Claims;
 use skiff_protocol::Digest;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
     claims: Claims,
+    /// Plans that were put since the start.
+    plans_put: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone)]
@@ -141,13 +147,19 @@ impl Store {
 
     /// Keeps a plan's inputs.
     pub async fn put_plan(&self, id: Digest, inputs: Vec<u8>) -> Result<(), StoreError> {
-        let sql = "INSERT INTO plans (id, inputs) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+        let sql = "INSERT INTO plans (id, inputs, used) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET used = excluded.used WHERE plans.used < $4";
+        let now = prune::now();
         either!(self, |pool| sqlx::query(sql)
             .bind(&id.0[..])
             .bind(&inputs)
+            .bind(now)
+            .bind(now - prune::NOTED)
             .execute(pool)
             .await
-            .map(drop))
+            .map(drop))?;
+        self.prune_now_and_then().await;
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, SqlSafeStr as _};
 use std::io;
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections of this program for queries, of either kind of database.
@@ -45,7 +46,7 @@ async fn sqlite(path: &Path) -> Result<Store, StoreError> {
     let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
     let pool = pool.map_err(|error| StoreError::open(name(), error))?;
     MIGRATIONS.run(&pool).await.map_err(|error| StoreError::migrate(name(), error))?;
-    Ok(Store { pool: Pool::Sqlite(pool), claims: Claims::alone() })
+    Ok(Store { pool: Pool::Sqlite(pool), claims: Claims::alone(), plans_put: Arc::default() })
 }
 
 async fn postgres(url: &PostgresUrl) -> Result<Store, StoreError> {
@@ -62,7 +63,11 @@ async fn postgres(url: &PostgresUrl) -> Result<Store, StoreError> {
     drop(connection);
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS);
     let claims = Claims::shared(options.clone());
-    Ok(Store { pool: Pool::Postgres(pool.connect_lazy_with(options)), claims })
+    Ok(Store {
+        pool: Pool::Postgres(pool.connect_lazy_with(options)),
+        claims,
+        plans_put: Arc::default(),
+    })
 }
 
 /// The same migrations in PostgreSQL's words.

@@ -127,7 +127,9 @@ impl Poller {
             asked.last().cloned().unwrap_or_default()
         };
         let mut once = HashSet::new();
-        let tags = names.iter().chain(&asked).filter_map(|name| Reference::parse(name).ok());
+        // The database has the names that devices asked for without a registry's host.
+        let asked = asked.iter().filter_map(|name| Reference::without_host(name).ok());
+        let tags = names.iter().filter_map(|name| Reference::parse(name).ok()).chain(asked);
         let tags = tags.filter(|reference| matches!(reference.selector, Selector::Tag(_)));
         Ok(tags.filter(|reference| once.insert(reference.clone())).collect())
     }
@@ -204,7 +206,7 @@ mod tests {
         let digest = Digest([9; 32]);
         let application = ["host.example/a:1".to_owned(), "a:2".to_owned()];
         store.put_application("shop", &application).await.unwrap();
-        for name in ["localhost:5000/a:2", "a:gone", "b:1", "No Name", &format!("a@{digest}")] {
+        for name in ["a:2", "a:gone", "b:1", "No Name", &format!("a@{digest}")] {
             store.put_state(digest, name).await.unwrap();
         }
         assert_eq!(round(&mut poller).await, ["a:1", "a:2"]);
@@ -216,6 +218,19 @@ mod tests {
         assert!(round(&mut poller).await.is_empty());
         tags(directory.path(), &[("1", 4), ("2", 2), ("gone", 3)]);
         assert_eq!(round(&mut poller).await, ["a:gone"]);
+    }
+
+    #[tokio::test]
+    async fn a_repository_may_look_like_a_host() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut poller = poller(directory.path()).await;
+        tags(directory.path(), &[("1", 1)]);
+        fs::create_dir(directory.path().join("images/my.repo")).unwrap();
+        let images = directory.path().join("images");
+        fs::rename(images.join("a"), images.join("my.repo/a")).unwrap();
+        let store = poller.inbox.images.store().clone();
+        store.put_state(Digest([1; 32]), "my.repo/a:1").await.unwrap();
+        assert_eq!(round(&mut poller).await, ["my.repo/a:1"]);
     }
 
     #[tokio::test]

@@ -84,18 +84,3 @@ fn open_waits(path: &Path, file: &mut File) -> io::Result<Result<(), String>> {
         Err("a file under a lease was read as zeros".to_owned())
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[ignore = "needs root"]
-    fn leases_hold_on_a_disk_and_not_in_proc() {
-        sys::Signals::open().unwrap();
-        let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        assert_eq!(leases_hold(directory.path()), Ok(()));
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-        assert!(leases_hold(Path::new("/proc")).is_err());
-    }
-}

@@ -47,8 +47,8 @@ pub struct Device {
     serial: PathBuf,
 }
 
-/// No command takes longer on a device that is well.
-const LIMIT: Duration = Duration::from_secs(240);
+/// No command takes longer on a device that is well, also if its emulator has a fraction of a processor.
+pub const LIMIT: Duration = Duration::from_secs(600);
 
 impl Device {
     /// Boots one, and waits until it takes commands.
@@ -99,7 +99,7 @@ impl Device {
 
     /// Waits until containerd answers.
     pub fn wait_for_containerd(&mut self) {
-        let script = "for i in $(seq 300); do ctr version >/dev/null 2>&1 && exit; sleep 0.2; done; \
+        let script = "for i in $(seq 1500); do ctr version >/dev/null 2>&1 && exit; sleep 0.2; done; \
                       cat /run/containerd.log; exit 1";
         self.run(script).ok("containerd does not start");
     }
@@ -146,9 +146,7 @@ impl Device {
     /// Turns it off: everything is written and unmounted.
     pub fn turn_off(mut self) {
         self.start("poweroff");
-        let ended = wait_for(Duration::from_secs(60), || {
-            self.emulator.child().try_wait().unwrap().is_some()
-        });
+        let ended = wait_for(LIMIT, || self.emulator.child().try_wait().unwrap().is_some());
         assert!(ended, "the device does not turn off: {}", self.said());
     }
 
