@@ -9,7 +9,7 @@ use crate::pull::{Answer, PackSink, Packs, PullError, Stream};
 use crate::report::Report;
 use crate::spool::{Space, State};
 use skiff_protocol::response::Pack;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pauses after failures: they double, up to the longest.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -148,6 +148,7 @@ impl PackSink for Filling<'_> {
         if self.waits {
             let place = (self.writer.next_content(), self.writer.offset_in_content());
             self.hydration.place.set(Some(place));
+            self.hydration.pace.borrow_mut().came(bytes.len(), Instant::now());
         }
         let mut progress = self.hydration.progress.borrow_mut();
         progress.hydrated_bytes += bytes.len() as u64;

@@ -9,7 +9,7 @@
 //!
 //! All tasks run on the daemon's one thread and share the tables; none holds them while it waits. A content that is
 //! asked for urgently is marked as such, so that the background passes it by. One that the background's stream is about to
-//! bring is left to it: what lies within [`NEAR`] is on the link already. If the stream stands still then, it is asked for
+//! bring is left to it (`pace`). If the stream stands still then, it is asked for
 //! after all.
 //!
 //! | module | what it does |
@@ -18,6 +18,7 @@
 //! | `journal` | what a later process needs |
 //! | `background` | the stream of all that is missing |
 //! | `urgent` | requests for what somebody waits for |
+//! | `pace` | how fast the stream is |
 //! | `read_ahead` | what is asked for beside what somebody waits for |
 //! | `settle` | makes durable what was filled |
 //! | `recover` | takes up what another process has left |
@@ -25,6 +26,7 @@
 mod background;
 mod guard;
 mod journal;
+mod pace;
 mod read_ahead;
 mod recover;
 mod settle;
@@ -41,6 +43,7 @@ use crate::http::Client;
 use crate::pull::{Ask, PullError, Rest, Stream, Wanted};
 use crate::spool::{Contents, Entries, State};
 use crate::state::StateError;
+use pace::Pace;
 use read_ahead::ReadAhead;
 use skiff_protocol::Digest;
 use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
@@ -50,10 +53,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 use thiserror::Error;
-
-/// Content bytes that the background's stream is left to bring although somebody waits for them: as much is on a
-/// slow and distant link already, before the answer to a new request could be.
-const NEAR: u64 = 1024 * 1024;
 
 /// A deployment can't be hydrated.
 #[derive(Debug, Error)]
@@ -82,6 +81,8 @@ pub struct Hydration {
     /// Where it was when this was looked at last, and whether somebody was left to it since.
     last_place: Cell<Option<(u32, u64)>>,
     left_to_stream: Cell<bool>,
+    /// How fast it is.
+    pace: RefCell<Pace>,
     /// How far to read ahead of what is opened.
     ahead: RefCell<ReadAhead>,
     /// Urgent requests that are not answered yet.
@@ -162,6 +163,7 @@ impl Hydration {
             place: Cell::new(None),
             last_place: Cell::new(None),
             left_to_stream: Cell::new(false),
+            pace: RefCell::default(),
             ahead: RefCell::default(),
             outstanding: Cell::new(0),
             queue: RefCell::default(),
@@ -314,7 +316,7 @@ impl Hydration {
             return Ok(content == next);
         }
         let here = get(next)?.map_or(u64::MAX, |row| row.offset + into);
-        Ok(offset.saturating_sub(here) <= NEAR)
+        Ok(offset.saturating_sub(here) <= self.pace.borrow().near())
     }
 
     /// Gives all cold files to a new holder.
