@@ -12,6 +12,7 @@
 //!   metadata     = the Metadata frames' payloads, joined, are one raw
 //!                  deflate stream of length-prefixed records                 record
 //!   pack         = a Pack frame, then PackData frames with its encoded bytes
+//! trace report   = length-prefixed records                                   trace
 //! ```
 
 #![no_std]
@@ -28,6 +29,7 @@ mod ranges;
 pub mod record;
 pub mod request;
 pub mod response;
+pub mod trace;
 mod version;
 
 pub use digest::Digest;
@@ -40,3 +42,9 @@ pub const DEPLOY_PATH: &str = "/v1/deploy";
 
 /// Media type of request and response bodies.
 pub const MEDIA_TYPE: &str = "application/vnd.skiff.v1";
+
+/// Path of the HTTP resource that takes reports of what was opened ([`trace`]), by POST.
+pub const TRACE_PATH: &str = "/v1/trace";
+
+/// Media type of such reports.
+pub const TRACE_MEDIA_TYPE: &str = "application/vnd.skiff.trace.v1";

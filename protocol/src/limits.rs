@@ -47,3 +47,12 @@ pub const MAX_BLOB: u64 = 4 * 1024 * 1024;
 /// Largest depth of an overlay stack that a delta may be put on. overlayfs takes 500 lower
 /// layers (`OVL_MAX_STACK`, Linux 4.19), but containerd passes them in one page of mount options.
 pub const MAX_DEPTH: u16 = 64;
+
+/// Longest name of a device class, bytes.
+pub const MAX_CLASS: usize = 64;
+
+/// Longest body of a trace report, bytes.
+pub const MAX_TRACE: usize = 4 * 1024 * 1024;
+
+/// Most files in a trace report.
+pub const MAX_TRACED: usize = 65_536;

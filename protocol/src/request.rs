@@ -1,6 +1,6 @@
 //! What the agent asks: one message, in one HTTP request.
 
-use crate::limits::{MAX_HELD, MAX_WANTED};
+use crate::limits::{MAX_CLASS, MAX_HELD, MAX_WANTED};
 use crate::{Digest, Error, Ranges, Version};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,32 @@ pub struct DeployRequest<'a> {
     pub max_bytes: Option<u64>,
     /// Which part of the plan is needed.
     pub part: Part,
+    /// What the device does before all of it is there. A message of its own behind the others, since version 1.2;
+    /// a request of an earlier version has none, which is the default.
+    #[serde(skip)]
+    pub hydration: Hydration<'a>,
+}
+
+/// How a device starts what it has not got whole, and what the accelerator can do for it. The default is a device
+/// that fetches everything before it starts anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hydration<'a> {
+    /// Names a deployment of a device: random, and the same in all requests for it. Zeros are no name.
+    pub deployment: [u8; 16],
+    /// How many files the device can keep cold, that is, start without. 0: it fetches everything first.
+    pub cold_files: u32,
+    /// Whether a program on the device waits for what is asked. While such an answer is outstanding, the
+    /// accelerator sends nothing else to the same deployment.
+    pub urgent: bool,
+    /// The device's class, which chooses among hot sets ([`is_class`]); may be empty.
+    pub class: &'a str,
+}
+
+/// Whether the text can be a device's class: at most [`MAX_CLASS`] letters, digits, dots, hyphens and
+/// underscores of ASCII, or none.
+pub fn is_class(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    text.len() <= MAX_CLASS && text.bytes().all(allowed)
 }
 
 /// An operating system and a processor, in the words of the OCI image index.
@@ -105,7 +131,8 @@ pub enum Part {
         have: Ranges,
     },
     /// Of that plan, no metadata, and only the contents with these numbers, as packs of a content
-    /// space of their own, in ascending number: their local sources were damaged.
+    /// space of their own, in ascending number: their local sources were damaged, or a device that hydrates asks
+    /// for them by number. The contents may be of either source.
     Repair {
         /// The plan's ID.
         plan: Digest,
@@ -117,12 +144,24 @@ pub enum Part {
 impl<'a> DeployRequest<'a> {
     /// Encodes the request into the buffer.
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Error> {
-        postcard::to_slice(self, buffer).map(|bytes| &*bytes).map_err(|_| Error::BufferTooSmall)
+        let mut len = postcard::to_slice(self, buffer).map_err(|_| Error::BufferTooSmall)?.len();
+        if self.version.has_hydration() {
+            let rest = &mut buffer[len..];
+            len +=
+                postcard::to_slice(&self.hydration, rest).map_err(|_| Error::BufferTooSmall)?.len();
+        }
+        Ok(&buffer[..len])
     }
 
     /// Decodes a request. Bytes that a later minor version put behind it are ignored.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
-        postcard::take_from_bytes(bytes).map(|(request, _)| request).map_err(|_| Error::Malformed)
+        let (mut request, rest): (Self, _) =
+            postcard::take_from_bytes(bytes).map_err(|_| Error::Malformed)?;
+        if request.version.has_hydration() {
+            (request.hydration, _) =
+                postcard::take_from_bytes(rest).map_err(|_| Error::Malformed)?;
+        }
+        Ok(request)
     }
 
     /// Decodes the version alone: it can be read whatever follows it.

@@ -15,10 +15,15 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 1 };
+    pub const CURRENT: Self = Self { major: 1, minor: 2 };
 
     /// Whether the peer knows base layers: [`crate::record::Record::Base`] and [`crate::record::Parent::Layer`].
     pub const fn has_bases(self) -> bool {
         self.minor >= 1
+    }
+
+    /// Whether the peer's requests end with [`crate::request::Hydration`].
+    pub const fn has_hydration(self) -> bool {
+        self.minor >= 2
     }
 }

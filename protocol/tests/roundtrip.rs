@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use skiff_protocol::record::{Entry, Kind, Metadata, Record, Splitter, Xattrs};
 use skiff_protocol::request::DeployRequest;
+use skiff_protocol::trace::{TraceEntries, TraceRecord};
 use skiff_protocol::{frame, limits, response};
 
 fn kind(choice: u8, number: u32, bytes: &[u8]) -> Kind<'_> {
@@ -60,6 +61,12 @@ proptest! {
         let mut splitter = Splitter::new();
         let mut rest = &bytes[..];
         while let Ok(Some(_)) = splitter.next(&mut rest) {}
+        let (mut rest, mut paths) = (&bytes[..], TraceEntries::new());
+        while let Ok(record) = TraceRecord::take(&mut rest) {
+            if let TraceRecord::Entry(entry) = record {
+                let _ = paths.path(&entry);
+            }
+        }
         // Each attribute takes at least five bytes, so the iterator ends.
         prop_assert!(Xattrs(&bytes).iter().count() <= bytes.len() / 5 + 1);
     }

@@ -8,11 +8,14 @@ use skiff_protocol::record::{
     Base, Blob, Content, Entry, Image, Kind, Layer, Metadata, Parent, Record, Role, Source,
     Splitter, Xattrs,
 };
-use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Platform, Purpose, Want};
+use skiff_protocol::request::{
+    Codecs, DeployRequest, Held, Hydration, Part, Platform, Purpose, Want,
+};
 use skiff_protocol::response::{
     Codec, Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, decode, encode,
 };
-use skiff_protocol::{Digest, Ranges, Version};
+use skiff_protocol::trace::{TraceEntries, TraceEntry, TraceHead, TraceRecord, TracedImage};
+use skiff_protocol::{Digest, Error, Ranges, Version};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -80,6 +83,7 @@ fn request(part: Part) -> DeployRequest<'static> {
         purpose: Purpose::Deliver,
         max_bytes: Some(300),
         part,
+        hydration: Hydration::default(),
     }
 }
 
@@ -114,6 +118,94 @@ fn an_application_with_a_base() {
     let written = request.encode(&mut buffer).unwrap();
     same("request-application", written);
     assert_eq!(DeployRequest::decode(written).unwrap(), request);
+}
+
+#[test]
+fn a_device_that_hydrates() {
+    let mut contents = Ranges::new();
+    contents.insert(9);
+    for (name, part, urgent) in [
+        ("request-cold", Part::Whole, false),
+        ("request-urgent", Part::Repair { plan: B, contents }, true),
+    ] {
+        let mut request = request(part);
+        request.version.minor = 2;
+        request.hydration =
+            Hydration { deployment: [0xCC; 16], cold_files: 300, urgent, class: "pi-4.2_a" };
+        let mut buffer = [0; 1024];
+        let written = request.encode(&mut buffer).unwrap();
+        same(name, written);
+        assert_eq!(DeployRequest::decode(written).unwrap(), request, "{name}");
+        let later = [written, b"what a later minor version adds"].concat();
+        assert_eq!(DeployRequest::decode(&later).unwrap(), request, "{name}");
+        let cut = DeployRequest::decode(&written[..written.len() - 1]);
+        assert_eq!(cut, Err(Error::Malformed), "{name}");
+    }
+}
+
+#[test]
+fn requests_of_earlier_versions_have_no_hydration() {
+    for name in ["request", "request-resume", "request-repair", "request-application"] {
+        let request = &vectors()[name];
+        for bytes in [&**request, &[request, &[0xFF; 40][..]].concat()] {
+            let hydration = DeployRequest::decode(bytes).unwrap().hydration;
+            assert_eq!(hydration, Hydration::default(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn traces() {
+    let head = TraceHead {
+        version: Version { major: 1, minor: 2 },
+        agent: "skiff/0.1.0",
+        platform: Platform { os: "linux", architecture: "arm", variant: "v7" },
+        application: "shop",
+        class: "pi",
+        images: heapless::Vec::from_slice(&[TracedImage { reference: "nginx:new", manifest: A }])
+            .unwrap(),
+    };
+    let mut entries = TraceEntries::new();
+    let mut buffer = [0; 1024];
+    let mut report = Vec::new();
+    let written = TraceRecord::Head(head.clone()).encode(&mut buffer).unwrap();
+    same("trace-head", written);
+    report.extend_from_slice(written);
+    let files =
+        [("trace-first", 7, &b"usr/sbin/nginx"[..]), ("trace-next", 300, b"usr/lib/libc.so.6")];
+    for (name, millis, path) in files {
+        let written = entries.encode(0, millis, path, &mut buffer).unwrap();
+        same(name, written);
+        report.extend_from_slice(written);
+    }
+    let written = TraceRecord::End.encode(&mut buffer).unwrap();
+    same("trace-end", written);
+    report.extend_from_slice(written);
+
+    let (mut rest, mut paths) = (&*report, TraceEntries::new());
+    assert_eq!(TraceRecord::take(&mut rest).unwrap(), TraceRecord::Head(head));
+    for (name, millis, path) in files {
+        let TraceRecord::Entry(entry) = TraceRecord::take(&mut rest).unwrap() else {
+            panic!("{name} is an entry");
+        };
+        assert_eq!((entry.image, entry.millis, paths.path(&entry).unwrap()), (0, millis, path));
+    }
+    assert_eq!(TraceRecord::take(&mut rest).unwrap(), TraceRecord::End);
+    assert_eq!(TraceRecord::take(&mut rest), Err(Error::Truncated));
+}
+
+#[test]
+fn a_trace_entry_may_grow_and_its_path_is_checked() {
+    let mut paths = TraceEntries::new();
+    assert_eq!(paths.encode(0, 0, b"/etc", &mut [0; 64]), Err(Error::BadPath));
+    let climbing = TraceEntry { image: 0, millis: 0, prefix: 0, suffix: b"../etc" };
+    assert_eq!(paths.path(&climbing), Err(Error::BadPath));
+    let beyond = TraceEntry { image: 0, millis: 0, prefix: 99, suffix: b"etc" };
+    assert_eq!(TraceEntries::new().path(&beyond), Err(Error::BadPath));
+    let later = b"\x03\x00\x02ab";
+    assert_eq!(TraceRecord::take(&mut &later[..]), Ok(TraceRecord::End));
+    assert_eq!(TraceRecord::take(&mut &b"\x00\x00"[..]), Err(Error::BadRecordLength));
+    assert_eq!(TraceRecord::take(&mut &b"\x01\x00\x63"[..]), Err(Error::Malformed));
 }
 
 #[test]

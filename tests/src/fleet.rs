@@ -2,7 +2,9 @@
 //! keeps nothing of it.
 
 use skiff_protocol::limits::MAX_REQUEST;
-use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Platform, Purpose, Want};
+use skiff_protocol::request::{
+    Codecs, DeployRequest, Held, Hydration, Part, Platform, Purpose, Want,
+};
 use skiff_protocol::{DEPLOY_PATH, Digest, MEDIA_TYPE, Version};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -24,6 +26,7 @@ pub fn request(image: &str, held: &[(&str, Digest)]) -> Vec<u8> {
         purpose: Purpose::Deliver,
         max_bytes: None,
         part: Part::Whole,
+        hydration: Hydration::default(),
     };
     let mut buffer = vec![0; MAX_REQUEST];
     request.encode(&mut buffer).unwrap().to_vec()

@@ -4,7 +4,9 @@
 use skiff_protocol::frame::{self, Buffer, HEADER_LEN, Kind};
 use skiff_protocol::limits::{MAX_PACK, MAX_REQUEST};
 use skiff_protocol::record::{self, Record, Source, Splitter};
-use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Platform, Purpose, Want};
+use skiff_protocol::request::{
+    Codecs, DeployRequest, Held, Hydration, Part, Platform, Purpose, Want,
+};
 use skiff_protocol::response::{self, Complete, FailureCode, Notice, Pack, Plan, decode};
 use skiff_protocol::{Digest, Ranges, Version};
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ pub(crate) fn request<'a>(want: &[&'a str], held: &[Held<'a>]) -> DeployRequest<
         purpose: Purpose::Deliver,
         max_bytes: None,
         part: Part::Whole,
+        hydration: Hydration::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{PullError, Wanted};
 use crate::platform;
 use crate::target::HeldImage;
 use skiff_protocol::limits::{MAX_HELD, MAX_REFERENCE, MAX_REQUEST, MAX_WANTED};
-use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Purpose, Want};
+use skiff_protocol::request::{Codecs, DeployRequest, Held, Hydration, Part, Purpose, Want};
 use skiff_protocol::{Digest, Version};
 
 /// What stays the same from one request of a pull to the next.
@@ -45,6 +45,7 @@ impl Ask<'_> {
             purpose,
             max_bytes: self.max_bytes,
             part,
+            hydration: Hydration::default(),
         };
         let mut buffer = vec![0; MAX_REQUEST];
         let len = request
