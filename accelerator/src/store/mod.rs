@@ -12,6 +12,7 @@ mod error;
 #[macro_use]
 mod either;
 mod graph;
+pub mod hot;
 mod open;
 mod url;
 
