@@ -14,11 +14,13 @@ skiff-accelerator: deltas of container images, beside an OCI registry
 Usage:
   skiff-accelerator serve  --registry REGISTRY --data DIR [--listen ADDR:PORT]
                            [--database URL] [--cache-bytes N] [--level N]
-                           [--platform OS/ARCH[/VARIANT]]... [--poll SECONDS]
+                           [--platform OS/ARCH[/VARIANT]]... [--poll SECONDS] [--no-traces]
   skiff-accelerator ingest --registry REGISTRY --data DIR [--platform OS/ARCH[/VARIANT]]
                            [--database URL] [--cache-bytes N] IMAGE...
   skiff-accelerator app    --data DIR [--database URL] set NAME IMAGE... | set NAME --compose FILE
                                                        | ls | rm NAME
+  skiff-accelerator hot    --data DIR [--database URL] set IMAGE FILE | show IMAGE | rm IMAGE
+                           [--class CLASS], with --app NAME instead of IMAGE for an application
   skiff-accelerator graph  --data DIR [--database URL] [--json]
 
 Commands:
@@ -28,6 +30,10 @@ Commands:
           content bytes, seconds.
   app     Say which images an application has, for `skiff deploy NAME`: 1 to 32 references, or
           those of a compose file's services. List applications, forget one. Works beside `serve`.
+  hot     Say what programs of an image use while they start: FILE has a path in each line, in the order
+          of first use. It counts where devices have reported nothing; what they have is shown, too, a
+          line for each path: `reported` or `set`, platform, class, repository, path. `rm` forgets both.
+          Sets are of an image's repository, whatever its tag.
   graph   Print the states that devices asked for and the deltas between them, for Graphviz or
           as JSON. `serve` has the same at /v1/graph.
 
@@ -43,6 +49,8 @@ Options:
                        and before the first for this machine's
   --poll SECONDS       look every so many seconds, at least 10, whether tags have moved that devices
                        asked for or applications name, for registries that send no notifications
+  --no-traces          `serve`: refuse what devices report of what was opened (POST /v1/trace)
+  --class CLASS        `hot`: for devices of this class only
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
   --level N            how hard packs are compressed, 1 to 12; default 6
   -h, --help           this text
@@ -72,11 +80,13 @@ pub(crate) enum Command {
     /// Print the version.
     Version,
     /// Serve.
-    Serve { common: Common, listen: SocketAddr, level: i32, ahead: Ahead },
+    Serve { common: Common, listen: SocketAddr, level: i32, ahead: Ahead, traces: bool },
     /// Ingest images.
     Ingest { common: Common, platform: String, images: Vec<String> },
     /// Applications.
     App { metadata: Metadata, action: App },
+    /// Hot sets.
+    Hot { metadata: Metadata, hot: Hot },
     /// Print the graph.
     Graph { metadata: Metadata, json: bool },
 }
@@ -101,6 +111,28 @@ pub(crate) enum App {
     List,
     /// Forget one.
     Remove { name: String },
+}
+
+/// A hot set, and what to do with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Hot {
+    /// The image or application that it is of.
+    pub(crate) name: String,
+    pub(crate) is_application: bool,
+    /// The class of devices; empty for all.
+    pub(crate) class: String,
+    pub(crate) action: HotAction,
+}
+
+/// What to do with a hot set.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum HotAction {
+    /// Say it.
+    Set { file: PathBuf },
+    /// Show it.
+    Show,
+    /// Forget it.
+    Remove,
 }
 
 /// Where metadata are.
@@ -135,6 +167,7 @@ pub(crate) fn parse(
     let mut cache_bytes = CACHE_BYTES;
     let (mut listen, mut level, mut ahead) = (None, None, Ahead::default());
     let (mut compose, mut json) = (None, false);
+    let (mut application, mut class, mut no_traces) = (None, None, false);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -146,6 +179,9 @@ pub(crate) fn parse(
             Long("listen") => listen = Some(parser.value()?.parse()?),
             Long("compose") => compose = Some(PathBuf::from(parser.value()?)),
             Long("json") => json = true,
+            Long("app") => application = Some(parser.value()?.string()?),
+            Long("class") => class = Some(parser.value()?.string()?),
+            Long("no-traces") => no_traces = true,
             Long("platform") => ahead.platforms.push(parser.value()?.string()?),
             Long("poll") => {
                 ahead.poll =
@@ -172,7 +208,14 @@ pub(crate) fn parse(
     if compose.is_some() && command != "app" {
         return Err("--compose goes with `app set NAME`".into());
     }
+    if (application.is_some() || class.is_some()) && command != "hot" {
+        return Err("--app and --class go with `hot`".into());
+    }
+    if no_traces && command != "serve" {
+        return Err("--no-traces goes with `serve`".into());
+    }
     match command.as_str() {
+        "hot" => return Ok(Command::Hot { metadata, hot: hot(images, application, class)? }),
         "app" => return Ok(Command::App { metadata, action: app(images, compose)? }),
         "graph" if images.is_empty() => return Ok(Command::Graph { metadata, json }),
         "graph" => return Err("`graph` takes no argument".into()),
@@ -191,6 +234,7 @@ pub(crate) fn parse(
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7780))),
             level: level.unwrap_or(PACK_LEVEL),
             ahead,
+            traces: !no_traces,
         }),
         "ingest" if listen.is_some() || level.is_some() || ahead.poll.is_some() => {
             Err("`ingest` takes none of --listen, --level and --poll".into())
@@ -223,6 +267,29 @@ fn app(words: Vec<String>, compose: Option<PathBuf>) -> Result<App, lexopt::Erro
     }
 }
 
+fn hot(
+    words: Vec<String>,
+    application: Option<String>,
+    class: Option<String>,
+) -> Result<Hot, lexopt::Error> {
+    let is_application = application.is_some();
+    let mut words = words.into_iter();
+    let (verb, name) = (words.next(), application.or_else(|| words.next()));
+    let rest: Vec<String> = words.collect();
+    let action =
+        match (verb.as_deref(), &rest[..]) {
+            (Some("set"), [file]) => HotAction::Set { file: file.into() },
+            (Some("show"), []) => HotAction::Show,
+            (Some("rm"), []) => HotAction::Remove,
+            _ => return Err(
+                "`hot` takes `set IMAGE FILE`, `show IMAGE` or `rm IMAGE`, or --app NAME for IMAGE"
+                    .into(),
+            ),
+        };
+    let name = name.ok_or("`hot` needs an image, or --app NAME")?;
+    Ok(Hot { name, is_application, class: class.unwrap_or_default(), action })
+}
+
 /// lexopt's own errors would repeat the value, and with it the password.
 fn database_url(value: OsString) -> Result<PostgresUrl, lexopt::Error> {
     let text = value.into_string().map_err(|_| "--database is not text in UTF-8")?;
@@ -240,86 +307,5 @@ pub(crate) fn native_platform() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Command, String> {
-        parse(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn commands_are_read() {
-        let common = Common {
-            registry: "oci:/images".to_owned(),
-            metadata: Metadata { data: PathBuf::from("/data"), database: None },
-            cache_bytes: CACHE_BYTES,
-        };
-        assert_eq!(
-            parsed("serve --registry oci:/images --data=/data --listen [::1]:0 --level 12"),
-            Ok(Command::Serve {
-                common,
-                listen: "[::1]:0".parse().unwrap(),
-                level: 12,
-                ahead: Ahead::default()
-            })
-        );
-        let serve =
-            "serve --registry oci:x --data d --poll 10 --platform linux/arm64 --platform linux/arm";
-        let Ok(Command::Serve { ahead, .. }) = parsed(serve) else { panic!("{serve}") };
-        assert_eq!(ahead.poll, Some(Duration::from_secs(10)));
-        assert_eq!(ahead.platforms, ["linux/arm64", "linux/arm"]);
-        let ingest = parsed(
-            "ingest a:1 --registry http://r --data d --platform linux/arm/v6 b:2 \
-             --database postgres://u:p@h/d",
-        );
-        let Ok(Command::Ingest { platform, images, common }) = ingest else { panic!("{ingest:?}") };
-        assert_eq!(common.metadata.database.unwrap().to_string(), "postgres://h/d");
-        assert_eq!((platform.as_str(), images), ("linux/arm/v6", vec!["a:1".into(), "b:2".into()]));
-    }
-
-    #[test]
-    fn applications_are_said() {
-        let action = |line: &str| match parsed(line) {
-            Ok(Command::App { action, .. }) => action,
-            other => panic!("{other:?}"),
-        };
-        let images = vec!["a:1".to_owned(), "b:1".to_owned()];
-        let name = "shop".to_owned();
-        let set = App::Set { name: name.clone(), images };
-        assert_eq!(action("app set shop a:1 b:1 --data d"), set);
-        let file = PathBuf::from("c.yaml");
-        let set = App::Compose { name: name.clone(), file };
-        assert_eq!(action("app --data d set shop --compose c.yaml"), set);
-        assert_eq!(action("app --data d ls"), App::List);
-        assert_eq!(action("app --data d rm shop"), App::Remove { name });
-    }
-
-    #[test]
-    fn each_mistake_has_its_sentence() {
-        let rows = [
-            ("", "name a command"),
-            ("serve --data d", "--registry is missing"),
-            ("serve --registry oci:x", "--data is missing"),
-            ("serve --registry oci:x --data d image", "takes no images"),
-            ("serve --registry oci:x --data d --level 13", "1 to 12"),
-            ("serve --registry oci:x --data d --poll 9", "at least 10"),
-            ("serve --registry oci:x --data d --poll 1h", "at least 10"),
-            ("ingest --registry oci:x --data d a --poll 10", "none of"),
-            ("ingest --registry oci:x --data d a --platform a/b --platform a/c", "one --platform"),
-            ("ingest --registry oci:x --data d", "needs an image"),
-            ("serve --registry oci:x --data d --database mysql://h/d", "has to be postgres://"),
-            ("app --data d set shop", "`app` takes"),
-            ("app --data d set shop a:1 --compose f", "`app` takes"),
-            ("app --data d ls shop", "`app` takes"),
-            ("graph --data d x", "no argument"),
-            ("serve --registry oci:x --data d --json", "goes with `graph`"),
-            ("ingest --registry oci:x --data d a --compose f", "goes with `app"),
-            ("push --registry oci:x --data d", "no command \"push\""),
-            ("serve --frobnicate", "--frobnicate"),
-        ];
-        for (line, expected) in rows {
-            let error = parsed(line).unwrap_err();
-            assert!(error.contains(expected), "{line}: {error}");
-        }
-    }
-}
+#[path = "cli_tests.rs"]
+mod tests;

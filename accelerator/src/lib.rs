@@ -24,6 +24,7 @@ pub mod cache;
 pub mod causes;
 pub mod contents;
 pub mod graph;
+pub mod hot;
 pub mod ingest;
 pub mod layer;
 pub mod library;

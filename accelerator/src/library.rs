@@ -2,15 +2,16 @@
 
 use crate::asked::Asked;
 use crate::cache::Cache;
+use crate::cache::packs::{SEAL, cached, keep};
 use crate::contents::Layers;
 use crate::contents::segments::Segments;
 use crate::graph::Graph;
+use crate::hot::Item;
 use crate::ingest::{Image, Ingest, IngestError, LayerRef};
-use crate::mapped::Mapped;
 use crate::meter::Meter;
 use crate::packs::cut::PackError;
 use crate::packs::framed::{Pack, WeakPack, encoded_len};
-use crate::plan::{Blob, Delta};
+use crate::plan::{Blob, Delta, Wanted};
 use crate::reference::{Reference, ReferenceError};
 use crate::registry::platform::Platform;
 use crate::registry::{Registry, RegistryError};
@@ -24,8 +25,6 @@ use skiff_protocol::record::Role;
 use skiff_protocol::request;
 use skiff_protocol::response::FailureCode;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,6 +39,7 @@ pub struct Images {
     /// Packs that answers have in memory: many devices that pull the same share them.
     recent: Mutex<HashMap<Digest, WeakPack>>,
     segments: Arc<Segments>,
+    predicting: SingleFlight<Digest>,
 }
 
 /// Why the library can't be opened.
@@ -86,6 +86,7 @@ impl Images {
             making: SingleFlight::default(),
             recent: Mutex::default(),
             segments,
+            predicting: SingleFlight::default(),
         })
     }
 
@@ -97,6 +98,17 @@ impl Images {
     /// Where images come from.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The tree of the image with this manifest, if it was ingested before.
+    pub(crate) async fn tree(&self, manifest: Digest) -> Result<Option<Arc<Tree>>, Refusal> {
+        let known = self.ingest.known(manifest).await.map_err(|error| refused(&error))?;
+        Ok(known.map(|(tree, _)| tree))
+    }
+
+    /// The images that are being looked at for what they start with.
+    pub(crate) fn predicting(&self) -> &SingleFlight<Digest> {
+        &self.predicting
     }
 
     /// The platforms that devices got images for.
@@ -194,44 +206,6 @@ impl Images {
         recent.retain(|_, pack| pack.is_alive());
         recent.insert(key, pack.downgrade());
     }
-}
-
-/// A pack from the cache. A damaged one is none.
-fn cached(packs: &Cache, key: Digest) -> Result<Option<Pack>, PackError> {
-    let failed = |error: std::io::Error| PackError::Cache(error.into());
-    let Some(mut file) = packs.get(&key.hex().to_string()) else { return Ok(None) };
-    let len = file.metadata().map_err(failed)?.len();
-    let mut bytes = Mapped::zeroed(usize::try_from(len).unwrap_or(0)).map_err(failed)?;
-    file.read_exact(&mut bytes).map_err(failed)?;
-    let len = unsealed(&bytes).map(<[u8]>::len);
-    Ok(len.map(|len| Pack::of_frames(bytes.cut(0, len))))
-}
-
-/// Puts a pack in the cache, if it has room at all.
-fn keep(packs: &Cache, key: Digest, pack: &Pack) -> Result<(), PackError> {
-    let pack = pack.as_ref();
-    if packs.most() < pack.len() as u64 {
-        return Ok(());
-    }
-    let failed = |error: std::io::Error| PackError::Cache(error.into());
-    let temporary = packs.temporary();
-    let mut file = File::create(&temporary).map_err(failed)?;
-    file.write_all(pack).and_then(|()| file.write_all(&seal(pack))).map_err(failed)?;
-    packs.take_in(&temporary, &key.hex().to_string()).map(drop).map_err(failed)
-}
-
-/// Bytes of the checksum behind a cached pack.
-const SEAL: usize = 4;
-
-/// What lies behind a pack in the cache: its CRC-32, since disks are not to be trusted.
-fn seal(pack: &[u8]) -> [u8; SEAL] {
-    crc32fast::hash(pack).to_le_bytes()
-}
-
-/// The pack in a cached file, if it is what was written.
-fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
-    let (pack, sealed) = bytes.split_last_chunk::<SEAL>()?;
-    (seal(pack) == *sealed).then_some(pack)
 }
 
 impl Library for Images {
@@ -352,6 +326,22 @@ impl Library for Images {
             store.put_plan(plan.id, plan.inputs).await
         };
         kept.await.map_err(|error| Refusal::internal(&error))
+    }
+
+    async fn plan(&self, id: Digest) -> Result<Option<Vec<u8>>, Refusal> {
+        self.ingest.store().plan(id).await.map_err(|error| Refusal::internal(&error))
+    }
+
+    async fn hot(
+        &self,
+        application: Option<&str>,
+        class: &str,
+        platform: &request::Platform<'_>,
+        wanted: &[Wanted],
+        images: &[Self::Image],
+    ) -> Result<Vec<Item>, Refusal> {
+        let platform = platform_of(platform).to_string();
+        self.hot_set(application, class, &platform, wanted, images).await
     }
 
     async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), Refusal> {

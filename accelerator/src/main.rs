@@ -2,10 +2,12 @@
 //! here, and only here; the codes are listed in `--help`.
 
 mod cli;
+mod hot_sets;
 
-use cli::{Ahead, App, Command, Common, HELP, Metadata};
+use cli::{Ahead, App, Command, Common, HELP, Hot, Metadata};
 use skiff_accelerator::applications::{self, ApplicationError};
 use skiff_accelerator::causes::chain;
+use skiff_accelerator::hot::take;
 use skiff_accelerator::library::{Images, OpenError};
 use skiff_accelerator::meter::Meter;
 use skiff_accelerator::registry::platform::{Platform, PlatformError};
@@ -70,11 +72,12 @@ async fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => say(HELP),
         Ok(Command::Version) => say(concat!("skiff-accelerator ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Serve { common, listen, level, ahead }) => {
-            serve(common, listen, level, ahead).await
+        Ok(Command::Serve { common, listen, level, ahead, traces }) => {
+            serve(common, listen, level, ahead, traces).await
         }
         Ok(Command::Ingest { common, platform, images }) => ingest(common, &platform, images).await,
         Ok(Command::App { metadata, action }) => app(&metadata, action).await,
+        Ok(Command::Hot { metadata, hot }) => sets(&metadata, hot).await,
         Ok(Command::Graph { metadata, json }) => graph(&metadata, json).await,
         Err(error) => Err(Failed { code: 2, sentence: error.to_string() }),
     };
@@ -136,6 +139,10 @@ async fn app(metadata: &Metadata, action: App) -> Result<(), Failed> {
     Ok(open_store(metadata).await?.put_application(&name, &images).await?)
 }
 
+async fn sets(metadata: &Metadata, hot: Hot) -> Result<(), Failed> {
+    hot_sets::run(&open_store(metadata).await?, hot).await
+}
+
 async fn graph(metadata: &Metadata, json: bool) -> Result<(), Failed> {
     let graph = open_store(metadata).await?.graph().await?;
     say(&if json { graph.json() } else { graph.dot() })
@@ -159,7 +166,13 @@ fn platform(text: &str) -> Result<Platform, Failed> {
     platform.map_err(|error: PlatformError| Failed { code: 2, sentence: error.to_string() })
 }
 
-async fn serve(common: Common, listen: SocketAddr, level: i32, ahead: Ahead) -> Result<(), Failed> {
+async fn serve(
+    common: Common,
+    listen: SocketAddr,
+    level: i32,
+    ahead: Ahead,
+    traces: bool,
+) -> Result<(), Failed> {
     let options = options(ahead)?;
     let images = Arc::new(open(&common).await?);
     let failed = |error: &std::io::Error| Failed {
@@ -176,8 +189,9 @@ async fn serve(common: Common, listen: SocketAddr, level: i32, ahead: Ahead) -> 
     };
     let service = Service::new(Arc::clone(&images), level);
     let watch = Watch::start(&images, service.metrics(), options);
-    let served = service.with(watch.routes()).run(listener, stop).await;
-    served.map_err(|error| Failed { code: 1, sentence: error.to_string() })
+    let reports = take::routes(&images, service.metrics(), traces);
+    service.with(watch.routes()).with(reports).run(listener, stop).await;
+    Ok(())
 }
 
 async fn ingest(common: Common, for_platform: &str, images: Vec<String>) -> Result<(), Failed> {

@@ -42,7 +42,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_is_read_to_its_end_although_the_device_went_away() {
     let directory = tempfile::tempdir().unwrap();
-    let image = layout(&directory.path().join("images/a"), tar(directory.path(), 256 << 20));
+    let image = layout(&directory.path().join("images/a"), tar(directory.path(), 256 << 20), "{}");
     let data = directory.path().join("data");
     let registry = format!("oci:{}/images", directory.path().display());
     let images = Images::open(&registry, &data, 1 << 30, None).await.unwrap();

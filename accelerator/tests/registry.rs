@@ -69,8 +69,8 @@ async fn check(registry: &Registry, [manifest, config, layer]: &[(Digest, Vec<u8
 #[tokio::test]
 async fn layouts_on_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let image = layout(&dir.path().join("images/a/b"), layer());
-    layout(&dir.path().join("outside"), layer());
+    let image = layout(&dir.path().join("images/a/b"), layer(), "{}");
+    layout(&dir.path().join("outside"), layer(), "{}");
     let registry = Registry::open(&format!("oci:{}/images", dir.path().display())).unwrap();
     check(&registry, &image).await;
     // A repository's name can't leave the directory, whoever made it.
@@ -138,7 +138,7 @@ fn registry(dir: &Path) -> Server {
 #[tokio::test]
 async fn a_real_registry_with_basic_auth() {
     let dir = tempfile::tempdir().unwrap();
-    let image = layout(&dir.path().join("a/b"), layer());
+    let image = layout(&dir.path().join("a/b"), layer(), "{}");
     let server = registry(dir.path());
     let port = server.1;
     let pushed = Command::new("skopeo")

@@ -4,189 +4,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
+#[path = "serve/hydration.rs"]
+mod hydration;
+#[path = "serve/reports.rs"]
+mod reports;
 
+use common::memory::{Files, Memory, sha256};
 use common::{Answer, ask, check, get, post, ranges, request};
-use sha2::Digest as _;
-use skiff_accelerator::graph::Graph;
-use skiff_accelerator::meter::Meter;
-use skiff_accelerator::packs::cut::{PackError, ReadContent, ReadError};
-use skiff_accelerator::packs::framed::Pack;
-use skiff_accelerator::plan::{Blob, Delta};
-use skiff_accelerator::serve::library::{Known, Library, Planned};
-use skiff_accelerator::serve::refusal::Refusal;
 use skiff_accelerator::serve::{PACK_LEVEL, Service};
-use skiff_accelerator::tree::{Content, FileKind, Metadata, Node, Tree};
 use skiff_protocol::limits::MAX_REQUEST;
-use skiff_protocol::record::{Parent, Role};
-use skiff_protocol::request::{Codecs, Held, Part, Platform, Purpose, Want};
+use skiff_protocol::record::Parent;
+use skiff_protocol::request::{Codecs, Held, Part, Purpose, Want};
 use skiff_protocol::response::{FailureCode, Notice};
 use skiff_protocol::{Digest, MEDIA_TYPE, Version};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-
-fn sha256(bytes: &[u8]) -> Digest {
-    Digest(sha2::Sha256::digest(bytes).into())
-}
-
-/// Bytes that compress, but not to nothing.
-fn bytes(seed: u32, len: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let words = std::iter::repeat_with(move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        u8::try_from(state >> 28).unwrap()
-    });
-    words.take(len).collect()
-}
-
-/// Images in memory; `slow` takes ten seconds.
-#[derive(Debug, Default)]
-struct Memory {
-    images: BTreeMap<&'static str, Known<()>>,
-    contents: Arc<HashMap<[u8; 32], Vec<u8>>>,
-    packs: Mutex<HashMap<Digest, Pack>>,
-    plans: Mutex<Vec<Digest>>,
-    sent: Mutex<Vec<(Delta, u64)>>,
-}
-
-type Files = &'static [(&'static str, u32, usize)];
-
-impl Memory {
-    fn new(images: &[(&'static str, Files)]) -> Self {
-        let mut memory = Self::default();
-        let mut contents = HashMap::new();
-        for (name, files) in images {
-            let mut tree = Tree::default();
-            for (inode, (path, seed, len)) in (0..).zip(*files) {
-                let content = bytes(*seed, *len);
-                let sha256 = sha256(&content).0;
-                let size = content.len() as u64;
-                contents.insert(sha256, content);
-                let kind = FileKind::File(Content { sha256, size, layer: 0, extents: Vec::new() });
-                let xattrs = BTreeMap::new();
-                let meta =
-                    Metadata { mode: 0o644, uid: 0, gid: 0, mtime: -1, mtime_nanos: 5, xattrs };
-                tree.nodes.insert(path.as_bytes().to_vec(), Node { meta, kind, inode });
-            }
-            let manifest = sha256(name.as_bytes());
-            let blobs = vec![Blob {
-                role: Role::Manifest,
-                digest: manifest,
-                media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
-                bytes: name.as_bytes().to_vec(),
-            }];
-            let known = Known {
-                target: manifest,
-                manifest,
-                tree: Arc::new(tree),
-                tree_digest: manifest,
-                blobs,
-                ratio: 400,
-                image: (),
-            };
-            memory.images.insert(name, known);
-        }
-        memory.contents = Arc::new(contents);
-        memory
-    }
-}
-
-/// Contents, and the layers that may be read.
-struct Reader(Arc<HashMap<[u8; 32], Vec<u8>>>, BTreeSet<(usize, u32)>);
-
-impl ReadContent for Reader {
-    async fn read(
-        &self,
-        image: usize,
-        content: &Content,
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<(), ReadError> {
-        assert!(self.1.contains(&(image, content.layer)), "a layer that was not asked for");
-        let offset = usize::try_from(offset)?;
-        into.copy_from_slice(&self.0[&content.sha256][offset..offset + into.len()]);
-        Ok(())
-    }
-}
-
-impl Library for Memory {
-    type Image = ();
-    type Reader = Reader;
-
-    async fn image(
-        &self,
-        reference: &str,
-        _: &Platform<'_>,
-        _: &Meter,
-    ) -> Result<Known<()>, Refusal> {
-        if reference == "slow" {
-            tokio::time::sleep(Duration::from_secs(10)).await;
-        }
-        let missing = || Refusal::new(FailureCode::NotFound, format!("no image {reference}"));
-        self.images.get(reference).cloned().ok_or_else(missing)
-    }
-
-    async fn held(
-        &self,
-        reference: &str,
-        manifest: Digest,
-        platform: &Platform<'_>,
-        meter: &Meter,
-    ) -> Result<Known<()>, Refusal> {
-        let known = self.image(reference, platform, meter).await?;
-        assert_eq!(known.manifest, manifest);
-        Ok(known)
-    }
-
-    async fn reader(&self, _: Vec<()>, needed: BTreeSet<(usize, u32)>) -> Result<Reader, Refusal> {
-        Ok(Reader(self.contents.clone(), needed))
-    }
-
-    async fn pack(
-        &self,
-        key: Digest,
-        make: impl Future<Output = Result<Pack, PackError>> + Send,
-    ) -> Result<Pack, PackError> {
-        if let Some(pack) = self.packs.lock().unwrap().get(&key) {
-            return Ok(pack.clone());
-        }
-        let pack = make.await?;
-        self.packs.lock().unwrap().insert(key, pack.clone());
-        Ok(pack)
-    }
-
-    fn pack_len(&self, key: Digest) -> Option<u64> {
-        self.packs.lock().unwrap().get(&key).map(Pack::encoded_len)
-    }
-
-    async fn base(&self, _: Digest) -> Result<Option<Arc<Tree>>, Refusal> {
-        Ok(None)
-    }
-
-    async fn application(&self, _: &str) -> Result<Option<Vec<String>>, Refusal> {
-        Ok(None)
-    }
-
-    async fn keep_plan(&self, plan: Planned) -> Result<(), Refusal> {
-        self.plans.lock().unwrap().push(plan.id);
-        Ok(())
-    }
-
-    async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), Refusal> {
-        self.sent.lock().unwrap().push((delta.clone(), bytes));
-        Ok(())
-    }
-
-    async fn sent_bytes(&self, delta: &Delta) -> Result<Option<u64>, Refusal> {
-        let sent = self.sent.lock().unwrap();
-        Ok(sent.iter().rev().find(|(known, _)| known == delta).map(|(_, bytes)| *bytes))
-    }
-
-    async fn graph(&self) -> Result<Graph, Refusal> {
-        Ok(Graph { states: Vec::new(), deltas: Vec::new() })
-    }
-}
 
 const MIB: usize = 1 << 20;
 const OLD: Files = &[("a", 1, 100), ("b", 2, 3 * MIB), ("c", 3, 5), ("gone", 4, 9), ("z", 5, 0)];

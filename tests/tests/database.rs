@@ -241,5 +241,5 @@ fn the_store_is_the_same_with_postgresql() {
     let said = String::from_utf8_lossy(&output.stdout);
     let all = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{all}");
-    assert!(said.contains("test result: ok. 7 passed"), "not all of them ran:\n{all}");
+    assert!(said.contains("test result: ok. 8 passed"), "not all of them ran:\n{all}");
 }

@@ -5,6 +5,8 @@
 //! that is how files in use are pinned. The order of use is kept in memory, and begins anew with the
 //! modification times after a restart. One process at a time may use the directory.
 
+pub(crate) mod packs;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;

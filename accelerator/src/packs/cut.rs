@@ -53,7 +53,7 @@ pub enum PackError {
 pub struct Cutter<R> {
     contents: Arc<Contents>,
     space: Space,
-    reader: R,
+    reader: Arc<R>,
     level: i32,
 }
 
@@ -65,7 +65,7 @@ impl<R> std::fmt::Debug for Cutter<R> {
 
 impl<R: ReadContent> Cutter<R> {
     /// The packs of `space`, whose numbers are those of `contents`.
-    pub fn new(contents: Arc<Contents>, space: Space, reader: R, level: i32) -> Self {
+    pub fn new(contents: Arc<Contents>, space: Space, reader: Arc<R>, level: i32) -> Self {
         Self { contents, space, reader, level }
     }
 

@@ -3,7 +3,8 @@
 //! Numbers: first the contents that come from packs, in the order of [`super::order`], then those
 //! that the device copies from a held image, in the order in which entries need them.
 
-use super::{Below, Held, Layer, PlanError, count, order};
+use super::order::{self, Cold};
+use super::{Below, Held, Layer, PlanError, Wanted, count};
 use crate::tree::{Content, FileKind, Tree};
 use skiff_protocol::Digest;
 use std::collections::HashMap;
@@ -33,14 +34,21 @@ pub struct Place {
 pub struct Contents {
     needed: Vec<Needed>,
     packed: u32,
+    first: u32,
     numbers: HashMap<[u8; 32], u32>,
 }
 
 impl Contents {
-    /// The contents of these layers.
-    pub(crate) fn of(layers: &[Layer<'_>], held: &[Held]) -> Result<Self, PlanError> {
+    /// The contents of these layers, for a device that keeps files cold or fetches all.
+    pub(crate) fn of(
+        layers: &[Layer<'_>],
+        wanted: &[Wanted],
+        held: &[Held],
+        cold: Option<&Cold>,
+    ) -> Result<Self, PlanError> {
         let mut indexes: Vec<Option<HashMap<[u8; 32], &[u8]>>> = vec![None; held.len()];
         let mut numbers: HashMap<[u8; 32], u32> = HashMap::new();
+        let mut files: HashMap<[u8; 32], u32> = HashMap::new();
         let mut packed: Vec<Needed> = Vec::new();
         let mut copied: Vec<Needed> = Vec::new();
         for layer in layers {
@@ -52,6 +60,7 @@ impl Contents {
             let sources: Vec<usize> = parent.into_iter().chain(others).collect();
             for entry in &layer.entries {
                 let Some(content) = entry.content() else { continue };
+                *files.entry(content.sha256).or_default() += 1;
                 if numbers.insert(content.sha256, 0).is_some() {
                     continue;
                 }
@@ -63,13 +72,18 @@ impl Contents {
                 }
             }
         }
-        packed.sort_by_cached_key(order::place);
+        let with_files = |needed: Needed| {
+            let files = files.get(&needed.content.sha256).copied().unwrap_or(0);
+            (needed, files)
+        };
+        let packed = packed.into_iter().map(with_files).collect();
+        let (packed, first) = order::sort(packed, wanted, cold);
         let count_packed = count(packed.len(), "contents")?;
         let needed: Vec<Needed> = packed.into_iter().chain(copied).collect();
         for (number, needed) in needed.iter().enumerate() {
             numbers.insert(needed.content.sha256, count(number, "contents")?);
         }
-        Ok(Self { needed, packed: count_packed, numbers })
+        Ok(Self { needed, packed: count_packed, first: count(first, "contents")?, numbers })
     }
 
     /// How many there are.
@@ -100,6 +114,13 @@ impl Contents {
     /// The contents that come from packs.
     pub fn packed(&self) -> impl Iterator<Item = (u32, &Content)> {
         self.iter().take_while(|(number, _)| *number < self.packed).map(|(n, c)| (n, &c.content))
+    }
+
+    /// Bytes of the contents that go first, because the device needs them before it starts anything, or
+    /// soon after.
+    pub fn first_bytes(&self) -> u64 {
+        let first = self.packed().take_while(|(number, _)| *number < self.first);
+        first.map(|(_, content)| content.size).sum()
     }
 }
 
@@ -174,9 +195,8 @@ mod tests {
         let want = tree(&names);
         let (parent, entries) = choose(&want, &held);
         assert_eq!(parent, Some(1));
-        let contents =
-            Contents::of(&[Layer { image: 0, parent: Below::Held(1), entries, base: None }], &held)
-                .unwrap();
+        let layer = Layer { image: 0, parent: Below::Held(1), entries, base: None };
+        let contents = Contents::of(&[layer], &[], &held, None).unwrap();
         let found: Vec<_> =
             contents.iter().map(|(_, c)| (c.content.size, c.held.clone())).collect();
         let place = |image, path: &str| Some(Place { image, path: path.as_bytes().to_vec() });

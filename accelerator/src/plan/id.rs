@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! "skiff plan" · order version · codec · pack length
-//! wanted images: count, each: target · manifest · tree
+//! wanted images: count, each: length of its reference · reference · target · manifest · tree
 //! held images:   count, each: manifest · depth · known · tree
 //! layers:        count, each: parent (held: its index; a layer: 2^16 + its index; none: 2^32 - 1)
+//! files that can be cold: their number, 0 if all are fetched first; if not 0,
+//!                hot items: count, each: image · length of its path · path · whole · offset · length
 //! ```
 //!
-//! Numbers are u32 or u64, little-endian. The level of compression is not an input: a pack is
+//! Numbers are u16, u32 or u64, little-endian. The level of compression is not an input: a pack is
 //! decoded the same way whatever it was.
 
-use super::{Held, Wanted, order};
+use super::order::{self, Cold};
+use super::{Held, Wanted};
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::limits::MAX_PACK;
@@ -20,13 +23,15 @@ use skiff_protocol::record::Parent;
 const DEFLATE: u8 = 1;
 
 /// The ID of the plan with these inputs and parents of layers.
-pub fn of(wanted: &[Wanted], held: &[Held], parents: &[Parent]) -> Digest {
+pub fn of(wanted: &[Wanted], held: &[Held], parents: &[Parent], cold: Option<&Cold>) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"skiff plan");
     hash.update([order::VERSION, DEFLATE]);
     hash.update(MAX_PACK.to_le_bytes());
     length(&mut hash, wanted.len());
     for want in wanted {
+        length(&mut hash, want.reference.len());
+        hash.update(&want.reference);
         hash.update(want.target.0);
         hash.update(want.manifest.0);
         hash.update(want.tree_digest.0);
@@ -46,6 +51,19 @@ pub fn of(wanted: &[Wanted], held: &[Held], parents: &[Parent]) -> Digest {
             _ => u32::MAX,
         };
         hash.update(number.to_le_bytes());
+    }
+    hash.update(cold.map_or(0, |cold| cold.files).to_le_bytes());
+    if let Some(cold) = cold {
+        length(&mut hash, cold.hot.len());
+        for item in &cold.hot {
+            hash.update(item.image.to_le_bytes());
+            length(&mut hash, item.path.len());
+            hash.update(&item.path);
+            let (offset, len) = item.part.unwrap_or_default();
+            hash.update([u8::from(item.part.is_none())]);
+            hash.update(offset.to_le_bytes());
+            hash.update(len.to_le_bytes());
+        }
     }
     Digest(hash.finalize().into())
 }

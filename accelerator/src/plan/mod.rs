@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A plan is a function of its inputs alone and is named by a digest of them ([`id`]), so that a
-//! device can come back for the rest of it, to this or another accelerator: the plan is made again
-//! and its name compared. All of this works on trees, without I/O.
+//! device can come back for the rest of it, to this or another accelerator: the plan is made again, from the
+//! inputs that were kept ([`inputs`]) or from the request's, and its name compared. All of this works on trees,
+//! without I/O.
 //!
 //! Memory: a plan holds its encoded metadata stream (about 50 bytes an entry, so 5 MB for 100,000)
 //! and a line for each content; a pack's bytes are not here but in [`crate::packs`].
@@ -18,6 +19,7 @@ mod bases;
 pub mod contents;
 pub mod delta;
 pub mod id;
+pub mod inputs;
 pub mod order;
 pub mod parent;
 pub mod space;
@@ -27,7 +29,9 @@ use crate::tree::Tree;
 use bytes::Bytes;
 use contents::Contents;
 use delta::{Entry, delta};
+use inputs::Terms;
 use skiff_protocol::Digest;
+use skiff_protocol::limits::MAX_PACK;
 use skiff_protocol::record::{Parent, Role};
 use space::Space;
 use std::collections::{HashMap, HashSet};
@@ -89,6 +93,8 @@ pub struct Plan {
     pub contents: Arc<Contents>,
     /// The space of those that come from packs.
     pub space: Space,
+    /// Packs at the beginning that the device needs before it starts anything, or soon after.
+    pub first_packs: u32,
     /// The metadata stream, encoded.
     pub metadata: Bytes,
     /// The trees of the base layers, by their digests.
@@ -179,7 +185,8 @@ impl Layer<'_> {
 impl Plan {
     /// Plans what turns the held images into the wanted ones; with base layers where they pay, if the
     /// device knows them.
-    pub fn make(wanted: &[Wanted], held: &[Held], with_bases: bool) -> Result<Self, PlanError> {
+    pub fn make(wanted: &[Wanted], held: &[Held], terms: &Terms) -> Result<Self, PlanError> {
+        let (with_bases, cold) = (terms.with_bases, terms.cold.as_ref());
         let is_held = |want: &Wanted| {
             held.iter().any(|held| held.tree.is_some() && held.manifest == want.manifest)
         };
@@ -231,20 +238,23 @@ impl Plan {
                 Below::Layer(layer) => Ok(Parent::Layer(count(layer, "layers")?)),
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
-        let contents = Contents::of(&layers, held)?;
+        let contents = Contents::of(&layers, wanted, held, cold)?;
         let space = Space::new(contents.packed().map(|(number, content)| (number, content.size)));
+        let first_packs = contents.first_bytes().div_ceil(MAX_PACK.into());
+        let first_packs = u32::try_from(first_packs).unwrap_or(u32::MAX);
         let metadata = table::encode(wanted, &layers, &layers_of_images, &parents, &contents)?;
         let entries = layers.iter().map(|layer| layer.entries.len()).sum();
         let entries = count(entries, "entries")?;
         drop(layers);
         let bases = bases.into_iter().map(|base| (base.digest, base.tree)).collect();
         Ok(Self {
-            id: id::of(wanted, held, &parents),
+            id: id::of(wanted, held, &parents, cold),
             layers_of_images,
             parents,
             entries,
             contents: Arc::new(contents),
             space,
+            first_packs,
             metadata: Bytes::from_owner(metadata),
             bases,
             deltas,

@@ -3,18 +3,19 @@
 use super::Service;
 use super::body::{Gone, Sink};
 use super::frames;
-use super::library::{Known, Library};
+use super::images::{again, find};
+use super::library::Library;
 use super::prepared::Prepared;
 use super::progress::report;
 use super::refusal::Refusal;
 use super::request;
 use super::shipment::Shipment;
 use crate::meter::Meter;
-use crate::plan::{Held, Wanted};
+use crate::plan::inputs::Inputs;
 use axum::body::Bytes;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_PACK;
-use skiff_protocol::request::{DeployRequest, Part, Purpose, Want};
+use skiff_protocol::request::{DeployRequest, Part, Purpose};
 use skiff_protocol::response::{self, Complete, FailureCode, Notice, Phase};
 use skiff_protocol::{Digest, Version};
 use std::sync::Arc;
@@ -54,27 +55,18 @@ pub(crate) async fn answer<L: Library>(
     sink: &mut Sink,
 ) -> Result<(), Ended> {
     let (request, version) = request::parse(body)?;
-    let started = Instant::now();
+    let prepared = match named(&request.part) {
+        Some(plan) => kept(service, &request, plan, sink).await?,
+        None => None,
+    };
+    let prepared = match prepared {
+        Some(prepared) => prepared,
+        None => planned(service, &request, version, sink).await?,
+    };
     let meter = Meter::default();
-    let images = report(sink, Phase::Ingest, &meter, find(service, &request, &meter)).await??;
-    service.metrics.ingested(started.elapsed());
-    for (index, held) in (0..).zip(&images.held) {
-        if held.tree.is_none() {
-            let notice = Notice::HeldUnknown(index);
-            sink.send(frames::message(Kind::Notice, &notice)?).await?;
-        }
-    }
-    let trees = images.wanted.iter().map(|wanted| wanted.tree_digest).collect();
-    let ratio = images.ratio;
-
-    let started = Instant::now();
-    let meter = Meter::default();
-    let preparing = service.preparations.get(service, images, version.has_bases());
-    let prepared = report(sink, Phase::Plan, &meter, preparing).await??;
-    service.metrics.planned(started.elapsed());
-    let shipment = shipment(service, &request, &prepared, ratio).await?;
+    let shipment = shipment(service, &request, &prepared).await?;
     let shipment = shipment.estimated_by(prepared.alone.as_ref()).await?;
-    let complete = Complete { plan: shipment.id, trees };
+    let complete = Complete { plan: shipment.id, trees: prepared.trees.iter().copied().collect() };
     let complete = frames::message(Kind::Complete, &complete)?;
     let measure = request.purpose == Purpose::Measure;
     let exact = measure || request.max_bytes.is_some();
@@ -99,6 +91,59 @@ pub(crate) async fn answer<L: Library>(
         service.library.measured(delta, bytes).await?;
     }
     Ok(())
+}
+
+/// What a request needs, as tags and hot sets are now.
+async fn planned<L: Library>(
+    service: &Service<L>,
+    request: &DeployRequest<'_>,
+    version: Version,
+    sink: &mut Sink,
+) -> Result<Arc<Prepared<L>>, Ended> {
+    let started = Instant::now();
+    let meter = Meter::default();
+    let finding = find(service, request, version, &meter);
+    let images = report(sink, Phase::Ingest, &meter, finding).await??;
+    service.metrics.ingested(started.elapsed());
+    for (index, held) in (0..).zip(&images.held) {
+        if held.tree.is_none() {
+            let notice = Notice::HeldUnknown(index);
+            sink.send(frames::message(Kind::Notice, &notice)?).await?;
+        }
+    }
+    let started = Instant::now();
+    let preparing = service.preparations.get(service, images);
+    let prepared = report(sink, Phase::Plan, &Meter::default(), preparing).await??;
+    service.metrics.planned(started.elapsed());
+    Ok(prepared)
+}
+
+/// The plan with this ID, if it is in memory or its inputs were kept, and the request is one for a part of it.
+async fn kept<L: Library>(
+    service: &Service<L>,
+    request: &DeployRequest<'_>,
+    plan: Digest,
+    sink: &mut Sink,
+) -> Result<Option<Arc<Prepared<L>>>, Ended> {
+    if let Some(prepared) = service.preparations.with_id(plan) {
+        return Ok(prepared.inputs.are_of(request).then_some(prepared));
+    }
+    let inputs = service.library.plan(plan).await?.and_then(|bytes| Inputs::decode(&bytes));
+    let Some(inputs) = inputs.filter(|inputs| inputs.are_of(request)) else { return Ok(None) };
+    let meter = Meter::default();
+    let images = report(sink, Phase::Ingest, &meter, again(service, inputs, &meter)).await??;
+    let Some(images) = images else { return Ok(None) };
+    let preparing = service.preparations.get(service, images);
+    let prepared = report(sink, Phase::Plan, &Meter::default(), preparing).await??;
+    Ok(Some(prepared))
+}
+
+/// The plan that a request names.
+fn named(part: &Part) -> Option<Digest> {
+    match part {
+        Part::Resume { plan, .. } | Part::Repair { plan, .. } => Some(*plan),
+        _ => None,
+    }
 }
 
 /// The plan's frame before `rest` more bytes, and how many bytes that is in all. The frame tells
@@ -139,14 +184,13 @@ async fn shipment<'s, L: Library>(
     service: &'s Service<L>,
     request: &DeployRequest<'_>,
     prepared: &Prepared<L>,
-    ratio: u64,
 ) -> Result<Shipment<'s, L>, Ended> {
     let plan = &prepared.plan;
     let too_many = |_| Refusal::new(FailureCode::BadRequest, "the request needs too many layers");
     let images = u16::try_from(plan.layers_of_images.len()).map_err(too_many)?;
     let layers = u16::try_from(plan.parents.len()).map_err(too_many)?;
-    let whole = || (Some(plan.metadata.clone()), Arc::clone(&prepared.cutter));
-    let ((metadata, cutter), have) = match &request.part {
+    let whole = || (Some(plan.metadata.clone()), Arc::clone(&prepared.cutter), plan.first_packs);
+    let ((metadata, cutter, first_packs), have) = match &request.part {
         Part::Whole => (whole(), None),
         Part::Resume { plan: asked, have } => {
             same_plan(*asked, plan.id)?;
@@ -154,7 +198,7 @@ async fn shipment<'s, L: Library>(
         }
         Part::Repair { plan: asked, contents } => {
             same_plan(*asked, plan.id)?;
-            ((None, Arc::new(prepared.repair(service, contents).await?)), None)
+            ((None, Arc::new(prepared.repair(service, contents).await?), 0), None)
         }
         _ => {
             let text = "the request asks for an unknown part of a plan; update the accelerator";
@@ -170,8 +214,10 @@ async fn shipment<'s, L: Library>(
         contents: plan.contents.len(),
         metadata,
         cutter,
+        first_packs,
         have,
-        ratio,
+        ratio: prepared.ratio,
+        urgent: request.hydration.urgent,
     })
 }
 
@@ -180,87 +226,8 @@ fn same_plan(asked: Digest, now: Digest) -> Result<(), Refusal> {
         return Ok(());
     }
     let text = format!(
-        "the plan {asked} is not what would be sent now ({now}), because an image has changed \
-         meanwhile; ask for the whole answer"
+        "the plan {asked} is not known any more, and not what would be sent now ({now}), because an image \
+         has changed meanwhile; ask for the whole answer"
     );
     Err(Refusal::new(FailureCode::PlanChanged, text))
-}
-
-/// The images of a request.
-pub(crate) struct Images<I> {
-    /// Those that are wanted.
-    pub(crate) wanted: Vec<Wanted>,
-    /// Those that the device holds.
-    pub(crate) held: Vec<Held>,
-    /// The wanted ones as the library has them.
-    pub(crate) images: Vec<I>,
-    ratio: u64,
-}
-
-async fn find<L: Library>(
-    service: &Service<L>,
-    request: &DeployRequest<'_>,
-    meter: &Meter,
-) -> Result<Images<L::Image>, Refusal> {
-    let (library, platform) = (&service.library, &request.platform);
-    let references = match &request.want {
-        Want::Images(references) => references.iter().map(|&name| name.to_owned()).collect(),
-        Want::Application(name) => library.application(name).await?.ok_or_else(|| {
-            let text = format!(
-                "the accelerator knows no application {name:?}; tell it by \
-                 `skiff-accelerator app set`"
-            );
-            Refusal::new(FailureCode::NotFound, text)
-        })?,
-        _ => return Err(Refusal::new(FailureCode::NotFound, "the request names no images")),
-    };
-    let mut found = Images { wanted: Vec::new(), held: Vec::new(), images: Vec::new(), ratio: 0 };
-    for reference in references {
-        let Known { target, manifest, tree, tree_digest, blobs, ratio, image } =
-            library.image(&reference, platform, meter).await?;
-        found.wanted.push(Wanted { reference, target, manifest, tree, tree_digest, blobs });
-        found.images.push(image);
-        found.ratio = found.ratio.max(ratio);
-    }
-    for held in &request.held {
-        if held.reference.is_empty() {
-            let tree = library.base(held.manifest).await?.map(|tree| (tree, held.manifest));
-            found.held.push(Held { manifest: held.manifest, depth: held.depth, tree });
-            continue;
-        }
-        let tree = match library.held(held.reference, held.manifest, platform, meter).await {
-            Ok(known) => Some((known.tree, known.tree_digest)),
-            Err(refusal) if is_passing(refusal.code) => return Err(refusal),
-            Err(refusal) => {
-                tracing::warn!(held = held.reference, "counts as not held: {refusal}");
-                None
-            }
-        };
-        found.held.push(Held { manifest: held.manifest, depth: held.depth, tree });
-    }
-    Ok(found)
-}
-
-/// Whether a held image may be there for the next request. What a device got elsewhere, from a
-/// registry or repository that the accelerator can't read, must not stop a deployment.
-fn is_passing(code: FailureCode) -> bool {
-    matches!(code, FailureCode::RegistryUnavailable | FailureCode::Internal)
-}
-
-impl<I> Images<I> {
-    /// A plan's inputs, one a line.
-    pub(crate) fn inputs(&self) -> Vec<u8> {
-        let wanted = self.wanted.iter().map(|want| {
-            format!(
-                "want {} {} {} {}\n",
-                want.reference, want.target, want.manifest, want.tree_digest
-            )
-        });
-        let held = self.held.iter().map(|held| {
-            let tree = held.tree.as_ref().map(|(_, digest)| digest.to_string());
-            let tree = tree.as_deref().unwrap_or("unknown");
-            format!("held {} {} {tree}\n", held.manifest, held.depth)
-        });
-        wanted.chain(held).collect::<String>().into_bytes()
-    }
 }

@@ -3,10 +3,11 @@
 
 use super::refusal::Refusal;
 use crate::graph::Graph;
+use crate::hot::Item;
 use crate::meter::Meter;
 use crate::packs::cut::{PackError, ReadContent};
 use crate::packs::framed::Pack;
-use crate::plan::{Blob, Delta};
+use crate::plan::{Blob, Delta, Wanted};
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::request::Platform;
@@ -38,7 +39,7 @@ pub struct Known<I> {
 pub struct Planned {
     /// Its ID.
     pub id: Digest,
-    /// Its inputs, one a line.
+    /// Its inputs, encoded ([`crate::plan::inputs`]).
     pub inputs: Vec<u8>,
     /// The trees of its base layers.
     pub bases: Vec<(Digest, Tree)>,
@@ -104,6 +105,20 @@ pub trait Library: Send + Sync + 'static {
 
     /// Keeps what was planned, before anything of it is sent.
     fn keep_plan(&self, plan: Planned) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// The inputs of a plan that was kept, encoded.
+    fn plan(&self, id: Digest) -> impl Future<Output = Result<Option<Vec<u8>>, Refusal>> + Send;
+
+    /// What programs of these images use while they start, by what is known of the application and of devices of
+    /// the class: files that are in the images' trees, each once.
+    fn hot(
+        &self,
+        application: Option<&str>,
+        class: &str,
+        platform: &Platform<'_>,
+        wanted: &[Wanted],
+        images: &[Self::Image],
+    ) -> impl Future<Output = Result<Vec<Item>, Refusal>> + Send;
 
     /// Remembers how many bytes a delta took on the wire.
     fn measured(

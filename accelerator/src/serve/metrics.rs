@@ -6,6 +6,8 @@
 //! | `skiff_deployments_total{result}` | answers by how they ended: `complete`, `failed`, `gone` |
 //! | `skiff_notifications_total{result}` | pushes that a registry told of: `queued`, `dropped` because the queue was full; and requests without the token: `refused` |
 //! | `skiff_ingests_ahead_total{result}` | images ingested before a device asked, known ones included: `complete`, `failed` for each try |
+//! | `skiff_traces_total{result}` | reports of what was opened: `taken`, `refused` |
+//! | `skiff_urgent_answers_total` | answers for which a program on a device waited |
 //! | `skiff_sent_bytes_total` | bytes of response bodies handed to connections |
 //! | `skiff_ingest_seconds_sum`, `_count` | time from a request to its images' trees |
 //! | `skiff_plan_seconds_sum`, `_count` | time that planning took |
@@ -31,6 +33,8 @@ pub struct Metrics {
     endings: [AtomicU64; 3],
     notifications: [AtomicU64; 3],
     ahead: [AtomicU64; 2],
+    traces: [AtomicU64; 2],
+    urgent: AtomicU64,
     sent: AtomicU64,
     ingest: Summary,
     plan: Summary,
@@ -82,6 +86,16 @@ impl Metrics {
         self.ahead[usize::from(!complete)].fetch_add(1, Relaxed);
     }
 
+    /// A report was taken, or not.
+    pub fn traced(&self, taken: bool) {
+        self.traces[usize::from(!taken)].fetch_add(1, Relaxed);
+    }
+
+    /// An urgent answer began.
+    pub fn urgent(&self) {
+        self.urgent.fetch_add(1, Relaxed);
+    }
+
     /// Bytes went to a connection.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Relaxed);
@@ -103,10 +117,11 @@ impl Metrics {
             "# TYPE skiff_build_info gauge\nskiff_build_info{{version=\"{}\"}} 1\n",
             env!("CARGO_PKG_VERSION")
         );
-        let families: [(_, &[AtomicU64], &[&str]); 3] = [
+        let families: [(_, &[AtomicU64], &[&str]); 4] = [
             ("skiff_deployments_total", &self.endings, &["complete", "failed", "gone"]),
             ("skiff_notifications_total", &self.notifications, &["queued", "dropped", "refused"]),
             ("skiff_ingests_ahead_total", &self.ahead, &["complete", "failed"]),
+            ("skiff_traces_total", &self.traces, &["taken", "refused"]),
         ];
         for (name, counters, results) in families {
             let _ = writeln!(text, "# TYPE {name} counter");
@@ -115,9 +130,12 @@ impl Metrics {
                 let _ = writeln!(text, "{name}{{result=\"{result}\"}} {count}");
             }
         }
-        let sent = self.sent.load(Relaxed);
-        let _ =
-            writeln!(text, "# TYPE skiff_sent_bytes_total counter\nskiff_sent_bytes_total {sent}");
+        for (name, counter) in
+            [("skiff_urgent_answers_total", &self.urgent), ("skiff_sent_bytes_total", &self.sent)]
+        {
+            let count = counter.load(Relaxed);
+            let _ = writeln!(text, "# TYPE {name} counter\n{name} {count}");
+        }
         self.ingest.write(&mut text, "skiff_ingest_seconds");
         self.plan.write(&mut text, "skiff_plan_seconds");
         text

@@ -6,6 +6,7 @@
 //! | `GET /healthz` | `ok` as long as the service runs |
 //! | `GET /v1/graph` | the graph of states and deltas as JSON; with `?format=dot` for Graphviz |
 //! | `POST /v1/notify` | what a registry says of pushes, see [`crate::watch`], which brings it |
+//! | `POST /v1/trace` | what devices report of what was opened, see [`crate::hot::take`] |
 //! | `GET /metrics` | counters in Prometheus' text format, see [`metrics`] |
 //!
 //! Whatever the protocol can say, it says in frames, with status 200, so that an agent has one way
@@ -21,13 +22,16 @@
 mod answer;
 pub mod body;
 pub mod frames;
+mod images;
 pub mod library;
+mod listen;
 pub mod metrics;
 mod prepared;
 pub mod progress;
 pub mod refusal;
 mod request;
 mod shipment;
+pub mod urgent;
 
 use crate::packs::ahead::Supply;
 use answer::{Ended, answer};
@@ -37,16 +41,17 @@ use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt as _;
 use body::Sink;
 use library::Library;
 use metrics::{Ending, Metrics};
 use prepared::Preparations;
 use skiff_protocol::limits::MAX_REQUEST;
+use skiff_protocol::request::DeployRequest;
 use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use urgent::Deployments;
 
 /// The level of compression of packs; see [`crate::packs`] for how it was chosen.
 pub const PACK_LEVEL: i32 = 6;
@@ -62,12 +67,32 @@ const AHEAD: usize = 8;
 pub struct Service<L: Library> {
     library: Arc<L>,
     metrics: Arc<Metrics>,
-    permits: Arc<Semaphore>,
-    filling: Arc<Semaphore>,
+    makers: Makers,
+    /// Those of urgent answers, which don't queue behind others.
+    urgent_makers: Makers,
+    deployments: Arc<Deployments>,
     ahead: Supply,
     preparations: Preparations<L>,
     level: i32,
     more: Router,
+}
+
+/// What bounds the making of packs.
+#[derive(Debug, Clone)]
+struct Makers {
+    /// Packs that are encoded at once.
+    encoding: Arc<Semaphore>,
+    /// Packs that are read or wait for an encoder.
+    filling: Arc<Semaphore>,
+}
+
+impl Makers {
+    fn new(processors: usize) -> Self {
+        Self {
+            encoding: Arc::new(Semaphore::new(processors)),
+            filling: Arc::new(Semaphore::new(FILLING * processors)),
+        }
+    }
 }
 
 impl<L: Library> Service<L> {
@@ -77,8 +102,9 @@ impl<L: Library> Service<L> {
         Self {
             library,
             metrics: Arc::default(),
-            permits: Arc::new(Semaphore::new(processors)),
-            filling: Arc::new(Semaphore::new(FILLING * processors)),
+            makers: Makers::new(processors),
+            urgent_makers: Makers::new(processors),
+            deployments: Arc::default(),
             ahead: Supply::new(processors + 1, AHEAD * processors),
             preparations: Preparations::default(),
             level,
@@ -103,7 +129,7 @@ impl<L: Library> Service<L> {
         mut self,
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
+    ) {
         let more = std::mem::take(&mut self.more);
         let router = Router::new()
             .route(DEPLOY_PATH, post(deploy::<L>))
@@ -113,11 +139,7 @@ impl<L: Library> Service<L> {
             .layer(DefaultBodyLimit::max(MAX_REQUEST))
             .with_state(Arc::new(self))
             .merge(more);
-        let listener = listener.tap_io(|stream| {
-            // A frame should not wait for the next; if the system can't, it is only slower.
-            let _ = stream.set_nodelay(true);
-        });
-        axum::serve(listener, router).with_graceful_shutdown(stop).await
+        listen::serve(listener, router, stop).await;
     }
 }
 
@@ -149,7 +171,13 @@ async fn deploy<L: Library>(
         let text = format!("the body has to be of type {MEDIA_TYPE}\n");
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
     }
-    let (sink, stream) = body::channel(service.metrics.clone());
+    let hydration = DeployRequest::decode(&body).map(|request| request.hydration);
+    let hydration = hydration.unwrap_or_default();
+    let place = service.deployments.enter(hydration.deployment, hydration.urgent);
+    if hydration.urgent {
+        service.metrics.urgent();
+    }
+    let (sink, stream) = body::channel(service.metrics.clone(), place);
     tokio::spawn(respond(service, body, sink));
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], Body::new(stream)).into_response()
 }

@@ -2,10 +2,12 @@
 //! while somebody is still being answered.
 
 use super::Service;
-use super::answer::{Ended, Images};
+use super::answer::Ended;
+use super::images::Images;
 use super::library::{Library, Planned};
 use super::refusal::Refusal;
 use crate::packs::cut::Cutter;
+use crate::plan::inputs::Inputs;
 use crate::plan::space::Space;
 use crate::plan::{Delta, Plan};
 use crate::single_flight::SingleFlight;
@@ -13,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::Ranges;
 use skiff_protocol::record::Parent;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -21,34 +23,65 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 pub(crate) struct Prepared<L: Library> {
     /// The plan, without what was kept of it and without its space, which the packs have.
     pub(crate) plan: Plan,
+    /// What it was made from.
+    pub(crate) inputs: Inputs,
+    /// The digests of the wanted images' trees.
+    pub(crate) trees: Vec<Digest>,
+    /// Encoded bytes for a thousand content bytes, for estimates.
+    pub(crate) ratio: u64,
     /// Its only delta, if what is sent is what that delta takes.
     pub(crate) alone: Option<Delta>,
     /// Its packs.
     pub(crate) cutter: Arc<Cutter<L::Reader>>,
     images: Vec<L::Image>,
+    /// What the packs are read through, and the layers that it can read.
+    reader: Arc<L::Reader>,
+    layers: BTreeSet<(usize, u32)>,
 }
+
+/// Plans of devices that hydrate that stay in memory when nobody is being answered: a program that waits for a
+/// file should not wait for its plan, too.
+const KEPT: usize = 4;
 
 /// What is prepared for answers that are under way.
 pub(crate) struct Preparations<L: Library> {
     making: SingleFlight<Digest>,
-    made: Mutex<HashMap<Digest, Weak<Prepared<L>>>>,
+    made: Mutex<Made<L>>,
+}
+
+/// By a digest of the inputs, which is known before the plan's ID.
+struct Made<L: Library> {
+    all: HashMap<Digest, Weak<Prepared<L>>>,
+    /// The one that was used last stands last.
+    kept: VecDeque<Arc<Prepared<L>>>,
 }
 
 impl<L: Library> Default for Preparations<L> {
     fn default() -> Self {
-        Self { making: SingleFlight::default(), made: Mutex::default() }
+        let made = Made { all: HashMap::new(), kept: VecDeque::new() };
+        Self { making: SingleFlight::default(), made: Mutex::new(made) }
     }
 }
 
 impl<L: Library> std::fmt::Debug for Preparations<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Preparations").field("made", &self.made().len()).finish_non_exhaustive()
+        f.debug_struct("Preparations").field("made", &self.made().all.len()).finish_non_exhaustive()
     }
 }
 
 impl<L: Library> Preparations<L> {
-    fn made(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Prepared<L>>>> {
+    fn made(&self) -> MutexGuard<'_, Made<L>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan with this ID, if it is in memory.
+    pub(crate) fn with_id(&self, plan: Digest) -> Option<Arc<Prepared<L>>> {
+        let mut made = self.made();
+        let mut all = made.all.values().filter_map(Weak::upgrade);
+        let found = all.find(|prepared| prepared.plan.id == plan)?;
+        drop(all);
+        made.keep(&found);
+        Some(found)
     }
 
     /// What these images need, from another answer or by planning.
@@ -56,53 +89,67 @@ impl<L: Library> Preparations<L> {
         &self,
         service: &Service<L>,
         images: Images<L::Image>,
-        with_bases: bool,
     ) -> Result<Arc<Prepared<L>>, Ended> {
-        let inputs = images.inputs();
-        let mut key = Sha256::new();
-        key.update([u8::from(with_bases)]);
-        key.update(&inputs);
-        let key = Digest(key.finalize().into());
+        let inputs = images.inputs.encode();
+        let key = Digest(Sha256::digest(&inputs).into());
         let _turn = self.making.enter(key).await;
-        if let Some(prepared) = self.made().get(&key).and_then(Weak::upgrade) {
-            return Ok(prepared);
-        }
-        let prepared = Arc::new(prepare(service, images, inputs, with_bases).await?);
+        let found = self.made().all.get(&key).and_then(Weak::upgrade);
+        let prepared = match found {
+            Some(prepared) => prepared,
+            None => Arc::new(prepare(service, images, inputs).await?),
+        };
         let mut made = self.made();
-        made.retain(|_, prepared| prepared.strong_count() > 0);
-        made.insert(key, Arc::downgrade(&prepared));
+        made.all.retain(|_, prepared| prepared.strong_count() > 0);
+        made.all.insert(key, Arc::downgrade(&prepared));
+        made.keep(&prepared);
         Ok(prepared)
+    }
+}
+
+impl<L: Library> Made<L> {
+    /// Keeps the plan in memory for a while, if it is one of a device that hydrates.
+    fn keep(&mut self, prepared: &Arc<Prepared<L>>) {
+        if prepared.inputs.terms.cold.is_none() {
+            return;
+        }
+        self.kept.retain(|other| !Arc::ptr_eq(other, prepared));
+        self.kept.push_back(Arc::clone(prepared));
+        while self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
     }
 }
 
 async fn prepare<L: Library>(
     service: &Service<L>,
     images: Images<L::Image>,
-    inputs: Vec<u8>,
-    with_bases: bool,
+    encoded: Vec<u8>,
 ) -> Result<Prepared<L>, Ended> {
-    let names =
-        images.wanted.iter().map(|want| (want.reference.clone(), want.tree_digest)).collect();
-    let Images { wanted, held, images, .. } = images;
-    let making = tokio::task::spawn_blocking(move || Plan::make(&wanted, &held, with_bases));
+    let Images { inputs, wanted, held, images, ratio } = images;
+    let names = wanted.iter().map(|want| (want.reference.clone(), want.tree_digest)).collect();
+    let trees = wanted.iter().map(|want| want.tree_digest).collect();
+    let terms = inputs.terms.clone();
+    let making = tokio::task::spawn_blocking(move || Plan::make(&wanted, &held, &terms));
     let mut plan = making
         .await
         .map_err(|error| Refusal::internal(&error))?
         .map_err(|error| Refusal::plan(&error))?;
     let (bases, deltas) = (mem::take(&mut plan.bases), mem::take(&mut plan.deltas));
     let alone = sent_alone(&plan, &deltas);
-    let planned = Planned { id: plan.id, inputs, bases, deltas, names };
+    let planned = Planned { id: plan.id, inputs: encoded, bases, deltas, names };
     service.library.keep_plan(planned).await?;
     let sent = plan.contents.iter().filter(|(_, needed)| needed.held.is_none());
-    let needed = sent.map(|(_, needed)| (needed.image, needed.content.layer)).collect();
-    let reader = service.library.reader(images.clone(), needed).await?;
+    let layers: BTreeSet<_> =
+        sent.map(|(_, needed)| (needed.image, needed.content.layer)).collect();
+    let reader = Arc::new(service.library.reader(images.clone(), layers.clone()).await?);
     let space = mem::take(&mut plan.space);
-    let cutter = Cutter::new(Arc::clone(&plan.contents), space, reader, service.level);
-    Ok(Prepared { plan, alone, cutter: Arc::new(cutter), images })
+    let contents = Arc::clone(&plan.contents);
+    let cutter = Arc::new(Cutter::new(contents, space, Arc::clone(&reader), service.level));
+    Ok(Prepared { plan, inputs, trees, ratio, alone, cutter, images, reader, layers })
 }
 
 impl<L: Library> Prepared<L> {
-    /// Packs of these contents alone, which the plan has the device copy.
+    /// Packs of these contents alone, whether the plan sends them or has the device copy them.
     pub(crate) async fn repair(
         &self,
         service: &Service<L>,
@@ -112,7 +159,11 @@ impl<L: Library> Prepared<L> {
         let needed: BTreeSet<_> =
             chosen.clone().map(|(_, needed)| (needed.image, needed.content.layer)).collect();
         let space = Space::new(chosen.map(|(number, needed)| (number, needed.content.size)));
-        let reader = service.library.reader(self.images.clone(), needed).await?;
+        // What the plan's packs are read through will do, if it can: to open layers takes time.
+        let reader = match needed.is_subset(&self.layers) {
+            true => Arc::clone(&self.reader),
+            false => Arc::new(service.library.reader(self.images.clone(), needed).await?),
+        };
         Ok(Cutter::new(Arc::clone(&self.plan.contents), space, reader, service.level))
     }
 }

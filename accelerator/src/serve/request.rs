@@ -3,7 +3,7 @@
 use super::refusal::Refusal;
 use skiff_protocol::Version;
 use skiff_protocol::limits::MAX_REFERENCE;
-use skiff_protocol::request::{Codecs, DeployRequest, Want};
+use skiff_protocol::request::{Codecs, DeployRequest, Want, is_class};
 use skiff_protocol::response::FailureCode;
 
 /// Reads a request, and the version in which to answer.
@@ -42,6 +42,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(DeployRequest<'_>, Version), Refusal
     }
     if request.held.iter().any(|held| held.depth == 0) {
         return Err(bad("a held image has no layers, which can't be"));
+    }
+    if !is_class(request.hydration.class) {
+        return Err(bad("the device's class is not at most 64 letters, digits, `.`, `_` and `-`"));
     }
     let version = theirs.min(ours);
     Ok((request, version))

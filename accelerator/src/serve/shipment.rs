@@ -22,8 +22,8 @@ use skiff_protocol::{Digest, Ranges};
 use std::sync::Arc;
 use tokio::sync::AcquireError;
 
-/// Bytes given to the connection at once.
-const STEP: usize = 4 * MAX_PAYLOAD;
+/// Bytes given to the connection at once: what an urgent answer may have to wait for (`listen`).
+const STEP: usize = MAX_PAYLOAD;
 
 /// The part of a plan that is sent.
 pub(crate) struct Shipment<'s, L: Library> {
@@ -35,8 +35,12 @@ pub(crate) struct Shipment<'s, L: Library> {
     pub(crate) contents: u32,
     pub(crate) metadata: Option<Bytes>,
     pub(crate) cutter: Arc<Cutter<L::Reader>>,
+    /// Packs that go before the frame `HotComplete`.
+    pub(crate) first_packs: u32,
     pub(crate) have: Option<Ranges>,
     pub(crate) ratio: u64,
+    /// A program on the device waits for it.
+    pub(crate) urgent: bool,
 }
 
 impl<L: Library> Shipment<'_, L> {
@@ -85,11 +89,17 @@ impl<L: Library> Shipment<'_, L> {
         for stretch in self.metadata.iter().flat_map(|stream| stream.chunks(STEP)) {
             sink.send(frames::metadata(stretch)?).await?;
         }
-        // No hot sets are known yet, so that the hot part is complete at once.
-        sink.send(frames::empty(Kind::HotComplete)?).await?;
+        let mut hot = Some(frames::empty(Kind::HotComplete)?);
+        if self.numbers().next().is_none_or(|number| number >= self.first_packs) {
+            // At once: the first pack may take a while.
+            send_once(sink, &mut hot).await?;
+        }
         let mut packs = self.packs(self.numbers());
         while let Some(made) = packs.next().await {
             let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
+            if number >= self.first_packs {
+                send_once(sink, &mut hot).await?;
+            }
             sink.send(frames::pack_head(number, self.cutter.len(number), encoded.encoded_len())?)
                 .await?;
             let mut frames = encoded.frames();
@@ -98,7 +108,7 @@ impl<L: Library> Shipment<'_, L> {
                 sink.send(frames.split_to(frames.len().min(STEP))).await?;
             }
         }
-        Ok(())
+        send_once(sink, &mut hot).await
     }
 
     /// Numbers of the packs that the device lacks.
@@ -108,19 +118,21 @@ impl<L: Library> Shipment<'_, L> {
     }
 
     fn packs<'a>(&self, numbers: impl Iterator<Item = u32> + Send + 'a) -> Ahead<'a, Pack> {
-        let (library, permits) = (self.service.library.clone(), self.service.permits.clone());
-        let filling = self.service.filling.clone();
+        let library = self.service.library.clone();
+        let makers = match self.urgent {
+            true => self.service.urgent_makers.clone(),
+            false => self.service.makers.clone(),
+        };
         let cutter = self.cutter.clone();
         Ahead::new(numbers, self.service.ahead.clone(), move |number| {
-            let (library, permits) = (library.clone(), permits.clone());
-            let (cutter, filling) = (cutter.clone(), filling.clone());
+            let (library, cutter, makers) = (library.clone(), cutter.clone(), makers.clone());
             tokio::spawn(async move {
                 let key = cutter.key(number);
                 let make = async move {
                     let closed = |error: AcquireError| PackError::Cache(error.into());
-                    let _filling = filling.acquire_owned().await.map_err(closed)?;
+                    let _filling = makers.filling.acquire_owned().await.map_err(closed)?;
                     let bytes = cutter.fill(number).await?;
-                    let permit = permits.acquire_owned().await.map_err(closed)?;
+                    let permit = makers.encoding.acquire_owned().await.map_err(closed)?;
                     let encode = move || {
                         let _permit = permit;
                         cutter.encode(&bytes)
@@ -130,6 +142,14 @@ impl<L: Library> Shipment<'_, L> {
                 library.pack(key, make).await
             })
         })
+    }
+}
+
+/// Sends the frame, unless that was done before.
+async fn send_once(sink: &mut Sink, frame: &mut Option<Bytes>) -> Result<(), Ended> {
+    match frame.take() {
+        Some(frame) => Ok(sink.send(frame).await?),
+        None => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ mod error;
 #[macro_use]
 mod either;
 mod graph;
+pub mod hot;
 mod open;
 mod prune;
 mod url;

@@ -3,6 +3,7 @@
 
 use super::{Pool, PostgresUrl, Store, StoreError, StoredLayer};
 use crate::causes::chain;
+use crate::hot::{Item, Listed, Subject};
 use crate::layer::AppliedLayer;
 use crate::plan::Delta;
 use crate::tree::Tree;
@@ -61,6 +62,7 @@ async fn what_is_put_is_got(place: &Place) {
             store.put_layer(key, &layer(None)).await.unwrap();
             store.put_tree(key, &tree, Digest([3; 32])).await.unwrap();
             store.put_plan(key, vec![0, 1, 0xff]).await.unwrap();
+            assert_eq!(store.plan(key).await.unwrap(), Some(vec![0, 1, 0xff]));
         }
     }
     let store = place.open().await.unwrap();
@@ -127,6 +129,68 @@ async fn the_graph_is_kept(place: &Place) {
     assert_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["bar", "shop"]);
     assert!(store.remove_application("shop").await.unwrap());
     assert!(!store.remove_application("shop").await.unwrap());
+}
+
+async fn hot_sets_are_kept(place: &Place) {
+    let store = place.open().await.unwrap();
+    let listed = |path: &str| Listed { images: vec!["a".into()], items: vec![Item::file(0, path)] };
+    let image = Subject::Image("a".to_owned());
+    for number in 0..20 {
+        let listed = listed(&number.to_string());
+        store.put_trace(&image, "linux/arm/v7", "pi", number, &listed).await.unwrap();
+    }
+    store.put_trace(&image, "linux/arm/v7", "", 1, &listed("other")).await.unwrap();
+    // The same number again replaces.
+    store.put_trace(&image, "linux/arm/v7", "", 1, &listed("again")).await.unwrap();
+    let traces = store.traces(&image).await.unwrap();
+    let paths: Vec<_> = traces
+        .iter()
+        .map(|kept| {
+            (&*kept.class, String::from_utf8_lossy(&kept.listed.items[0].path).into_owned())
+        })
+        .collect();
+    assert_eq!(paths[0], ("", "again".to_owned()));
+    let last: Vec<_> = (12..20).map(|number| ("pi", number.to_string())).collect();
+    assert_eq!(paths[1..], last);
+    assert!(store.traces(&Subject::Application("a".to_owned())).await.unwrap().is_empty());
+
+    // However many classes devices say they are of, a subject has so many reports.
+    for number in 0..200 {
+        let class = format!("c{number}");
+        store.put_trace(&image, "linux/arm/v7", &class, 100 + number, &listed("x")).await.unwrap();
+    }
+    assert_eq!(store.traces(&image).await.unwrap().len(), 128);
+
+    for path in ["one", "two"] {
+        store.put_hot_set(&image, "", &listed(path)).await.unwrap();
+    }
+    store.put_hot_set(&image, "c199", &listed("three")).await.unwrap();
+    let sets = store.hot_sets(&image).await.unwrap();
+    assert_eq!(sets.iter().map(|kept| &*kept.class).collect::<Vec<_>>(), ["", "c199"]);
+    assert_eq!(sets[0].listed, listed("two"));
+    assert!(store.remove_hot(&image, "c199").await.unwrap());
+    assert!(!store.remove_hot(&image, "c199").await.unwrap());
+    assert_eq!(store.hot_sets(&image).await.unwrap().len(), 1);
+    assert_eq!(store.traces(&image).await.unwrap().len(), 127);
+
+    let key = Digest([7; 32]);
+    assert_eq!(store.prediction(key, 1).await.unwrap(), None);
+    for version in [1, 2] {
+        store.put_prediction(key, version, &listed("p")).await.unwrap();
+        assert_eq!(store.prediction(key, version).await.unwrap(), Some(listed("p")));
+    }
+    assert_eq!(store.prediction(key, 1).await.unwrap(), None, "of an older predictor");
+}
+
+#[tokio::test]
+async fn sqlite_keeps_hot_sets() {
+    hot_sets_are_kept(&Place::sqlite()).await;
+}
+
+#[tokio::test]
+#[ignore = "tests/tests/database.rs runs it"]
+async fn postgres_keeps_hot_sets() {
+    hot_sets_are_kept(&Place::postgres("hot").await).await;
 }
 
 #[tokio::test]
@@ -264,6 +328,9 @@ async fn a_database_of_the_first_version_is_taken_over() {
             "DROP TABLE bases",
             "DROP TABLE states",
             "DROP TABLE deltas",
+            "DROP TABLE traces",
+            "DROP TABLE hot_sets",
+            "DROP TABLE predictions",
             "DELETE FROM _sqlx_migrations WHERE version > 1",
         ] {
             either!(store, |pool| sqlx::query(sql).execute(pool).await.map(drop)).unwrap();

@@ -6,6 +6,7 @@
 mod digest;
 pub(crate) mod encode;
 mod node;
+mod resolve;
 
 pub use encode::DecodeError;
 pub(crate) use node::below;

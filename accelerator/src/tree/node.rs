@@ -16,6 +16,14 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// The content of the file under this path, if there is one.
+    pub fn content(&self, path: &[u8]) -> Option<&Content> {
+        match &self.nodes.get(path)?.kind {
+            FileKind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
     /// Bytes of all files, each name counted.
     pub fn content_bytes(&self) -> u64 {
         let len = |node: &Node| match &node.kind {

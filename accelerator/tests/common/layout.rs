@@ -11,8 +11,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     Digest(sha2::Sha256::digest(bytes).into())
 }
 
-/// Writes a layout with one image of one plain layer, tagged `1`; gives manifest, config and layer.
-pub(crate) fn layout(dir: &Path, layer: Vec<u8>) -> [(Digest, Vec<u8>); 3] {
+/// Writes a layout with one image of one plain layer, tagged `1`, that is started so; gives manifest, config and layer.
+pub(crate) fn layout(dir: &Path, layer: Vec<u8>, start: &str) -> [(Digest, Vec<u8>); 3] {
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let put = |bytes: Vec<u8>| {
@@ -22,7 +22,7 @@ pub(crate) fn layout(dir: &Path, layer: Vec<u8>) -> [(Digest, Vec<u8>); 3] {
     };
     let layer = put(layer);
     let config = put(format!(
-        r#"{{"os":"linux","architecture":"amd64","config":{{}},
+        r#"{{"os":"linux","architecture":"amd64","config":{start},
         "rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
         layer.0
     )

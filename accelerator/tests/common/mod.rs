@@ -1,6 +1,8 @@
 //! A device as the tests have it: it asks over TCP and takes an answer apart with the protocol's
 //! own crate.
 
+pub(crate) mod memory;
+
 use skiff_protocol::frame::{self, Buffer, HEADER_LEN, Kind};
 use skiff_protocol::limits::{MAX_PACK, MAX_REQUEST};
 use skiff_protocol::record::{self, Record, Source, Splitter};
@@ -41,6 +43,8 @@ pub(crate) struct Answer {
     pub(crate) contents: Vec<Content>,
     pub(crate) layers: Vec<(record::Layer, Vec<Entry>)>,
     pub(crate) packs: BTreeMap<u32, Vec<u8>>,
+    /// How many of them came before `HotComplete`.
+    pub(crate) first_packs: usize,
     pub(crate) complete: Option<Complete>,
     pub(crate) failure: Option<(FailureCode, String)>,
 }
@@ -127,7 +131,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status, String::from_utf8(body).unwrap())
 }
 
-fn exchange(address: SocketAddr, request: &[u8]) -> (u16, Vec<u8>) {
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> (u16, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     // A server that refuses early may close before it has read everything.
     let _ = stream.write_all(request);
@@ -175,7 +179,7 @@ pub(crate) fn read_answer(body: &[u8]) -> Answer {
             }
             Kind::Metadata => metadata.extend_from_slice(frame.payload),
             Kind::Pack => {
-                assert!(hot_complete && pack.is_none());
+                assert!(pack.is_none());
                 pack = Some((decode(frame.payload).unwrap(), Vec::new()));
             }
             Kind::PackData => {
@@ -188,8 +192,15 @@ pub(crate) fn read_answer(body: &[u8]) -> Answer {
                     pack = None;
                 }
             }
-            Kind::HotComplete => hot_complete = true,
-            Kind::Complete => answer.complete = Some(decode(frame.payload).unwrap()),
+            Kind::HotComplete => {
+                assert!(!hot_complete && pack.is_none());
+                hot_complete = true;
+                answer.first_packs = answer.packs.len();
+            }
+            Kind::Complete => {
+                assert!(hot_complete || answer.plan.is_some_and(|plan| plan.exact));
+                answer.complete = Some(decode(frame.payload).unwrap());
+            }
             Kind::Failure => {
                 let failure: response::Failure<'_> = decode(frame.payload).unwrap();
                 answer.failure = Some((failure.code, failure.message.to_owned()));

@@ -1,0 +1,160 @@
+//! The images of a request, or of a plan that is made again: their trees, and the inputs that a plan of them has.
+
+use super::Service;
+use super::library::{Known, Library};
+use super::refusal::Refusal;
+use crate::meter::Meter;
+use crate::plan::inputs::{HeldInput, Inputs, Terms, WantedInput};
+use crate::plan::order::Cold;
+use crate::plan::{Held, Wanted};
+use skiff_protocol::Version;
+use skiff_protocol::request::{self, DeployRequest, Want};
+use skiff_protocol::response::FailureCode;
+
+/// Images with their trees.
+pub(crate) struct Images<I> {
+    /// A plan's inputs.
+    pub(crate) inputs: Inputs,
+    /// Those that are wanted.
+    pub(crate) wanted: Vec<Wanted>,
+    /// Those that the device holds.
+    pub(crate) held: Vec<Held>,
+    /// The wanted ones as the library has them.
+    pub(crate) images: Vec<I>,
+    /// Encoded bytes for a thousand content bytes, see [`Known::ratio`].
+    pub(crate) ratio: u64,
+}
+
+impl<I> Images<I> {
+    fn none(application: Option<&str>, platform: &request::Platform<'_>, terms: Terms) -> Self {
+        let request::Platform { os, architecture, variant } = *platform;
+        let inputs = Inputs {
+            application: application.map(str::to_owned),
+            platform: [os, architecture, variant].map(str::to_owned),
+            wanted: Vec::new(),
+            held: Vec::new(),
+            terms,
+        };
+        Self { inputs, wanted: Vec::new(), held: Vec::new(), images: Vec::new(), ratio: 0 }
+    }
+
+    fn want(&mut self, reference: String, known: Known<I>) {
+        let Known { target, manifest, tree, tree_digest, blobs, ratio, image } = known;
+        let (name, tree_of_input) = (reference.clone(), tree_digest);
+        self.inputs.wanted.push(WantedInput {
+            reference: name,
+            target,
+            manifest,
+            tree: tree_of_input,
+        });
+        self.wanted.push(Wanted { reference, target, manifest, tree, tree_digest, blobs });
+        self.images.push(image);
+        self.ratio = self.ratio.max(ratio);
+    }
+
+    fn hold(&mut self, reference: &str, held: Held) {
+        self.inputs.held.push(HeldInput {
+            reference: reference.to_owned(),
+            manifest: held.manifest,
+            depth: held.depth,
+            tree: held.tree.as_ref().map(|(_, digest)| *digest),
+        });
+        self.held.push(held);
+    }
+}
+
+/// The images of a request, as tags and hot sets are now.
+pub(crate) async fn find<L: Library>(
+    service: &Service<L>,
+    request: &DeployRequest<'_>,
+    version: Version,
+    meter: &Meter,
+) -> Result<Images<L::Image>, Refusal> {
+    let (library, platform) = (&service.library, &request.platform);
+    let (references, application) = match &request.want {
+        Want::Images(references) => {
+            (references.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), None)
+        }
+        Want::Application(name) => {
+            let images = library.application(name).await?.ok_or_else(|| {
+                let text = format!(
+                    "the accelerator knows no application {name:?}; tell it by \
+                     `skiff-accelerator app set`"
+                );
+                Refusal::new(FailureCode::NotFound, text)
+            })?;
+            (images, Some(*name))
+        }
+        _ => return Err(Refusal::new(FailureCode::NotFound, "the request names no images")),
+    };
+    let terms = Terms { with_bases: version.has_bases(), cold: None };
+    let mut found = Images::none(application, platform, terms);
+    for reference in references {
+        let known = library.image(&reference, platform, meter).await?;
+        found.want(reference, known);
+    }
+    for held in &request.held {
+        let image = if held.reference.is_empty() {
+            let tree = library.base(held.manifest).await?.map(|tree| (tree, held.manifest));
+            Held { manifest: held.manifest, depth: held.depth, tree }
+        } else {
+            let tree = match library.held(held.reference, held.manifest, platform, meter).await {
+                Ok(known) => Some((known.tree, known.tree_digest)),
+                Err(refusal) if is_passing(refusal.code) => return Err(refusal),
+                Err(refusal) => {
+                    tracing::warn!(held = held.reference, "counts as not held: {refusal}");
+                    None
+                }
+            };
+            Held { manifest: held.manifest, depth: held.depth, tree }
+        };
+        found.hold(held.reference, image);
+    }
+    let hydration = &request.hydration;
+    if hydration.cold_files > 0 {
+        let (wanted, images) = (&found.wanted, &found.images);
+        let hot = library.hot(application, hydration.class, platform, wanted, images).await?;
+        found.inputs.terms.cold = Some(Cold { files: hydration.cold_files, hot });
+    }
+    Ok(found)
+}
+
+/// The images of a plan's inputs; nothing if something is not what it was.
+pub(crate) async fn again<L: Library>(
+    service: &Service<L>,
+    inputs: Inputs,
+    meter: &Meter,
+) -> Result<Option<Images<L::Image>>, Refusal> {
+    let [os, architecture, variant] = &inputs.platform;
+    let platform = request::Platform { os, architecture, variant };
+    let terms = inputs.terms.clone();
+    let mut found = Images::none(inputs.application.as_deref(), &platform, terms);
+    for want in &inputs.wanted {
+        // A digest wins over a tag that stands beside it.
+        let name = want.reference.split_once('@').map_or(&*want.reference, |(name, _)| name);
+        let name = format!("{name}@{}", want.target);
+        let known = service.library.image(&name, &platform, meter).await?;
+        found.want(want.reference.clone(), known);
+    }
+    for held in &inputs.held {
+        let tree = match held.tree {
+            None => None,
+            Some(digest) if held.reference.is_empty() => {
+                service.library.base(digest).await?.map(|tree| (tree, digest))
+            }
+            Some(_) => {
+                let known =
+                    service.library.held(&held.reference, held.manifest, &platform, meter).await?;
+                Some((known.tree, known.tree_digest))
+            }
+        };
+        found.hold(&held.reference, Held { manifest: held.manifest, depth: held.depth, tree });
+    }
+    Ok((found.inputs == inputs).then_some(found))
+}
+
+/// Whether a held image may be there for the next request. What a device got elsewhere, from a
+/// registry or repository that the accelerator can't read, must not stop a deployment.
+fn is_passing(code: FailureCode) -> bool {
+    matches!(code, FailureCode::RegistryUnavailable | FailureCode::Internal)
+}

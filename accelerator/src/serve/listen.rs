@@ -1,0 +1,100 @@
+//! Connections: an HTTP/1.1 server on each, with little between an answer and the link.
+//!
+//! What lies in a buffer can't be overtaken. So that an urgent answer need not wait behind what another connection of
+//! the same device has ready, little of an answer is outside of our hands: one slice in the server's buffer
+//! ([`BUFFER`]), and [`UNSENT`] bytes in the socket, beside what is on the way. That does not slow a long and fat
+//! link down: bytes that were sent and not yet confirmed don't count.
+//!
+//! A device that vanishes without a word is noticed, on a connection that is waiting for its next request, too.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::{libc, setsockopt_impl, sockopt_impl};
+use std::io;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Bytes in the server's buffer from which on it takes no more of an answer.
+const BUFFER: usize = 16 << 10;
+/// Bytes in the socket that are not sent yet from which on it takes no more.
+const UNSENT: u32 = 16 << 10;
+/// Seconds of silence after which a device is asked whether it is there, and how often it is asked.
+const SILENCE: u32 = 60;
+const QUESTIONS: u32 = 4;
+/// How long what was sent may stay unconfirmed, milliseconds.
+const UNCONFIRMED: u32 = 180_000;
+/// How long to wait after a failure to accept, like too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+sockopt_impl!(
+    /// `TCP_NOTSENT_LOWAT`.
+    NotSentLowAt,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_NOTSENT_LOWAT,
+    u32
+);
+
+/// Serves until `stop` resolves; answers that have begun are finished.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let connections = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_one(&error) => continue,
+            Err(error) => {
+                tracing::warn!("no connection can be accepted: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        set_up(&stream);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("a connection ended: {error}");
+            }
+        });
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+/// Whether only the connection that was to be accepted has failed.
+fn is_of_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// What the system can't do makes answers slower and nothing else.
+fn set_up(stream: &TcpStream) {
+    let done = stream
+        // A frame should not wait for the next.
+        .set_nodelay(true)
+        .and_then(|()| Ok(setsockopt(stream, NotSentLowAt, &UNSENT)?))
+        .and_then(|()| Ok(setsockopt(stream, sockopt::KeepAlive, &true)?))
+        .and_then(|()| Ok(setsockopt(stream, sockopt::TcpKeepIdle, &SILENCE)?))
+        .and_then(|()| Ok(setsockopt(stream, sockopt::TcpKeepInterval, &(SILENCE / 4))?))
+        .and_then(|()| Ok(setsockopt(stream, sockopt::TcpKeepCount, &QUESTIONS)?))
+        .and_then(|()| Ok(setsockopt(stream, sockopt::TcpUserTimeout, &UNCONFIRMED)?));
+    if let Err(error) = done {
+        tracing::debug!("a connection has not all of its options: {error}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Urgent answers go first: while a program on a device waits for a file, the device's link is for that.
+//!
+//! ```text
+//! urgent answer of a deployment     ──────────▶│ all is with the connection, or the device is gone
+//! other answers of that deployment  ═══▶ ┄┄┄┄ ═══▶   give their connection nothing meanwhile
+//! ```
+//!
+//! Only answers of one deployment on one accelerator know of one another; another accelerator's cost time. An urgent
+//! answer that makes no progress for [`PATIENCE`] (its device is gone, and TCP has not noticed) holds nobody back any
+//! more. Nothing is kept of deployments but what answers that are under way have.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// How long an urgent answer may stand still.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A deployment's name, as devices give it.
+pub type Deployment = [u8; 16];
+
+/// The deployments that are being answered.
+#[derive(Debug, Default)]
+pub struct Deployments(Mutex<HashMap<Deployment, Arc<Lane>>>);
+
+/// What the answers of a deployment share.
+#[derive(Debug)]
+struct Lane(watch::Sender<Urgent>);
+
+/// Its urgent answers.
+#[derive(Debug, Clone, Copy)]
+struct Urgent {
+    /// How many are outstanding.
+    count: usize,
+    /// When one of them began or moved on.
+    progress: Instant,
+}
+
+/// An answer's place in its deployment; dropping it ends the answer.
+#[derive(Debug)]
+pub struct Place {
+    deployments: Arc<Deployments>,
+    name: Deployment,
+    lane: Arc<Lane>,
+    is_urgent: bool,
+}
+
+impl Deployments {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<Deployment, Arc<Lane>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for an answer; none if the deployment has no name.
+    pub fn enter(self: &Arc<Self>, name: Deployment, is_urgent: bool) -> Option<Place> {
+        if name == Deployment::default() {
+            return None;
+        }
+        let lane = {
+            let none = || {
+                Arc::new(Lane(watch::Sender::new(Urgent { count: 0, progress: Instant::now() })))
+            };
+            Arc::clone(self.lanes().entry(name).or_insert_with(none))
+        };
+        if is_urgent {
+            lane.0.send_modify(|urgent| {
+                *urgent = Urgent { count: urgent.count + 1, progress: Instant::now() }
+            });
+        }
+        Some(Place { deployments: Arc::clone(self), name, lane, is_urgent })
+    }
+}
+
+impl Place {
+    /// Resolves when this answer may go on.
+    pub fn turn(&self) -> impl Future<Output = ()> + Send + 'static {
+        // A receiver alone: what is waiting does not keep the place.
+        let receiver = (!self.is_urgent).then(|| self.lane.0.subscribe());
+        async move {
+            let Some(mut receiver) = receiver else { return };
+            loop {
+                let Urgent { count, progress } = *receiver.borrow_and_update();
+                if count == 0 || progress.elapsed() >= PATIENCE {
+                    return;
+                }
+                let changed = timeout_at(progress + PATIENCE, receiver.changed()).await;
+                if matches!(changed, Ok(Err(_))) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether this answer may go on now.
+    pub fn is_free(&self) -> bool {
+        self.is_urgent || self.lane.0.borrow().count == 0
+    }
+
+    /// Something of this answer went to its connection.
+    pub fn moved_on(&self) {
+        if self.is_urgent {
+            self.lane.0.send_modify(|urgent| urgent.progress = Instant::now());
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_urgent {
+            self.lane.0.send_modify(|urgent| urgent.count -= 1);
+        }
+        let mut lanes = self.deployments.lanes();
+        // The map's and ours: nobody else can get one while the map is locked.
+        if Arc::strong_count(&self.lane) == 2 {
+            lanes.remove(&self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    const ONE: Deployment = [1; 16];
+    const OTHER: Deployment = [2; 16];
+
+    #[tokio::test(start_paused = true)]
+    async fn urgent_answers_go_first() {
+        let deployments = Arc::new(Deployments::default());
+        assert!(deployments.enter(Deployment::default(), true).is_none());
+        let plain = deployments.enter(ONE, false).unwrap();
+        let other = deployments.enter(OTHER, false).unwrap();
+        let urgent = [deployments.enter(ONE, true).unwrap(), deployments.enter(ONE, true).unwrap()];
+        assert!(other.is_free() && urgent[0].is_free() && !plain.is_free());
+        let mut turn = Box::pin(plain.turn());
+        assert!((&mut turn).now_or_never().is_none());
+        let [first, second] = urgent;
+        assert!(first.turn().now_or_never().is_some() && other.turn().now_or_never().is_some());
+        drop(first);
+        assert!((&mut turn).now_or_never().is_none());
+        drop(second);
+        turn.await;
+        drop(plain);
+        assert_eq!(deployments.lanes().len(), 1, "the other deployment's");
+        drop(other);
+        assert!(deployments.lanes().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_that_is_gone_holds_nobody_back() {
+        let deployments = Arc::new(Deployments::default());
+        let urgent = deployments.enter(ONE, true).unwrap();
+        let plain = deployments.enter(ONE, false).unwrap();
+        let started = Instant::now();
+        tokio::time::sleep(PATIENCE / 2).await;
+        urgent.moved_on();
+        plain.turn().await;
+        assert_eq!(started.elapsed(), PATIENCE / 2 + PATIENCE);
+        urgent.moved_on();
+        assert!(plain.turn().now_or_never().is_none(), "it moves on after all");
+    }
+}
