@@ -50,12 +50,12 @@ impl Startable {
         let sandbox = Sandbox::new();
         let layouts = sandbox.directory("layouts");
         let layout = Layout::create(&layouts, "cold");
-        let filler = Entry::file(FILLER, &noise(77, FILLER_SIZE));
+        let filler = Entry::file(FILLER, noise(77, FILLER_SIZE));
         let entries: Vec<Entry> = std::iter::once(filler).chain(entries.iter().cloned()).collect();
         layout.add("0", &Image::new(vec![Layer::new(base)]));
         layout.add("1", &Image::new(vec![Layer::new(&entries)]));
         // And an update of that.
-        let more = Entry::file("more", &noise(78, 100_000));
+        let more = Entry::file("more", noise(78, 100_000));
         layout.add("2", &Image::new(vec![Layer::new(&entries), Layer::new(&[more])]));
         let accelerator = Accelerator::start(&sandbox, &format!("oci:{}", layouts.display()));
         accelerator.set_hot(&sandbox, IMAGE, &[FILLER]);

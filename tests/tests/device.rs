@@ -1,11 +1,12 @@
 //! The cross-built agent on emulated devices: with containerd (arm64) and on a plain directory (armv7),
 //! each with Debian's kernel and a newer one. The devices with the newer kernel have no clock.
 //!
-//! Everywhere the gateway's image is pulled (in a cgroup of 8 MiB), run, updated, run, and compared.
+//! Everywhere the gateway's image is pulled (in a cgroup of 8 MiB), run, updated, run, and compared; then pulled
+//! once more, run while its files are cold, and compared when they are not.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
-use skiff_tests::compare::report;
+use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::device::{Answer, Device, Kernel, Model, Setup, guest_url};
 use skiff_tests::gateway;
 use skiff_tests::hard::repositories;
@@ -24,6 +25,8 @@ const SMALL: &str = "mkdir -p /sys/fs/cgroup/small; cd /sys/fs/cgroup/small; ech
 const HALFWAY: &str = "rx() { cat /sys/class/net/eth0/statistics/rx_bytes; }; \
                        from=$(rx); while readlink /proc/$!/exe >/dev/null || exit 97; \
                        [ $(($(rx) - from)) -lt 2000000 ]; do sleep 0.02; done";
+/// No time of a directory is excused.
+const NEVER: Unpacked = i64::MAX..=i64::MAX;
 /// Of the hard images, those that a kernel or a machine could make a difference to.
 const HARD: [&str; 6] = ["metadata", "times", "types", "xattrs", "hard-links", "whiteouts"];
 
@@ -131,6 +134,27 @@ impl Ground {
         println!("{model:?}, {kernel:?} kernel: {:4} s: {what}", started.elapsed().as_secs());
     }
 
+    /// The new image once more, started while it is cold.
+    fn cold(
+        &self,
+        device: &mut Device,
+        options: &str,
+        state: &str,
+        run: impl Fn(&mut Device) -> String,
+    ) {
+        device.start_daemon(state);
+        let tail = format!("--lazy=require {options} {}", self.new.reference);
+        let pulled = done(&self.pull(device, &tail).ok("a lazy pull"));
+        let cold = number(&pulled, "cold_files");
+        let before = number(&pulled, "bytes_received");
+        self.say(&format!("{cold} files are cold, {before} bytes came"));
+        assert!(cold > 0, "nothing is cold");
+        assert_eq!(run(device), gateway::expected(self.model, "new"));
+        self.say("run while it was cold");
+        device.wait_until_warm(options);
+        device.run("kill $(pidof skiff); cat /proc/sys/fs/lease-break-time").ok("the daemon's end");
+    }
+
     /// A link that is down, and one that goes down for a while in the middle of a pull.
     fn link(&self, device: &mut Device, options: &str) {
         let tail = format!("{options} {}", self.old.reference);
@@ -228,8 +252,15 @@ fn arm64(kernel: Kernel) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     ground.say(&format!("{} hard images compared", ground.hard_images().len()));
 
+    let eager = device.snapshot_tree("default", &ground.new.chain_id);
+    device.run(&format!("ctr images rm --sync {old} {new}")).ok("remove");
+    ground.cold(device, "", "/var/lib/skiff", |device| device.container(new).ok("the cold image"));
+    let lazy = device.snapshot_tree("default", &ground.new.chain_id);
+    assert_eq!(report(&eager, &lazy, &NEVER), None);
+    ground.say("compared again");
+
     if kernel == Kernel::New {
-        device.run(&format!("ctr images rm --sync {old} {new}")).ok("remove");
+        device.run(&format!("ctr images rm --sync {new}")).ok("remove");
         ground.link(device, "");
         device.run(&format!("ctr images rm --sync {old}")).ok("remove");
         ground.full_disk(device, "", "");
@@ -293,8 +324,15 @@ fn armv7(kernel: Kernel) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     ground.say("compared");
 
+    let eager = device.mounted_tree("/var/lib/images", new);
+    device.run(&format!("skiff rm {old} {root} && skiff rm {new} {root}")).ok("remove");
+    ground.cold(device, root, "/var/lib/images/skiff", |device| run(device, new));
+    let lazy = device.mounted_tree("/var/lib/images", new);
+    assert_eq!(report(&eager, &lazy, &NEVER), None);
+    ground.say("compared again");
+
     if kernel == Kernel::New {
-        device.run(&format!("skiff rm {old} {root} && skiff rm {new} {root}")).ok("remove");
+        device.run(&format!("skiff rm {new} {root}")).ok("remove");
         ground.link(device, root);
         device.run(&format!("skiff rm {old} {root}")).ok("remove");
         ground.full_disk(device, root, root);

@@ -192,12 +192,15 @@ impl Daemon {
         hydration
     }
 
+    fn cold_files(&self) -> usize {
+        self.hydrations.borrow().iter().map(|hydration| hydration.progress().cold_files).sum()
+    }
+
     /// Counts what is cold; when nothing is, the kernel's setting is put back.
     fn count(&self) {
-        let hydrations = self.hydrations.borrow();
-        let cold = hydrations.iter().map(|hydration| hydration.progress().cold_files).sum();
+        let cold = self.cold_files();
         self.guard.set_used(cold);
-        if hydrations.is_empty()
+        if self.hydrations.borrow().is_empty()
             && let Err(error) = self.guard.all_warm()
         {
             eprintln!("skiff: {}", sentence(&error));
@@ -223,6 +226,7 @@ impl Daemon {
             self.executor.spawn(alive).detach();
         }
         notify::notify("READY=1");
+        eprintln!("skiff: ready, {} files are cold", self.cold_files());
         self.watch_signals(signals).await?;
         notify::notify("STOPPING=1");
         let _ = fs::remove_file(&path);

@@ -111,6 +111,25 @@ impl Device {
         self.run(&format!("skiff pull --json --accelerator {url} {options} {images}"))
     }
 
+    /// Starts the agent's daemon for this state directory, and waits until it is ready.
+    pub fn start_daemon(&mut self, state: &str) {
+        let script = format!(
+            "mkdir -p {state}; setsid skiff daemon --state {state} >/run/skiff.log 2>&1 </dev/null & \
+             until grep -q ready /run/skiff.log; do sleep 0.1; [ -d /proc/$! ] || \
+             {{ cat /run/skiff.log; exit 1; }}; done"
+        );
+        self.run(&script).ok("the daemon does not start");
+    }
+
+    /// Waits until nothing is cold any more. `options` say where the images are.
+    pub fn wait_until_warm(&mut self, options: &str) {
+        let script = format!(
+            "for i in $(seq 1000); do skiff status --json {options} >/run/status || exit; \
+             grep -q hydrating /run/status || exit 0; sleep 0.5; done; cat /run/status /run/skiff.log; exit 1"
+        );
+        self.run(&script).ok("it stays cold");
+    }
+
     /// The tree of an image of a plain directory.
     pub fn mounted_tree(&mut self, root: &str, image: &str) -> Tree {
         let script = format!(
