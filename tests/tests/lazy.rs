@@ -4,7 +4,8 @@
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::hard::noise;
-use skiff_tests::harness::{Skiff, SkiffDaemon, end_holder, wait_for};
+use skiff_tests::harness::{Accelerator, Sandbox, Skiff, SkiffDaemon, end_holder, wait_for};
+use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::startable::{IMAGE, Startable};
 use skiff_tests::tarball::Entry;
 use std::fs;
@@ -259,6 +260,30 @@ fn an_update_of_an_image_that_is_still_cold() {
     it.relay.release();
     it.daemon().wait_until_warm();
     let (expected, found) = (fresh.tree("cold:2").unwrap(), it.skiff.tree("cold:2").unwrap());
+    assert_eq!(report(&expected, &found, &NEVER), None);
+}
+
+#[test]
+fn of_more_files_than_may_be_cold_some_come_before_the_start() {
+    let _alone = alone();
+    let sandbox = Sandbox::new();
+    let layouts = sandbox.directory("layouts");
+    let file = |number| Entry::file(format!("{number:03}"), noise(number, SIZE));
+    let entries: Vec<Entry> = (0..100).map(file).collect();
+    Layout::create(&layouts, "many").add("1", &Image::new(vec![Layer::new(&entries)]));
+    let accelerator = Accelerator::start(&sandbox, &format!("oci:{}", layouts.display()));
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("device"));
+    // 256 are kept for other things, so 44 files may be cold. Packs end within files.
+    let daemon = SkiffDaemon::start_small(&skiff, 300);
+    let url = accelerator.url();
+    let pull = ["pull", "many:1", "--json", "--lazy=require", "--wait", "--accelerator", &url];
+    let pulled = skiff.run(&pull).ok("pull");
+    let cold = pulled.number("cold_files");
+    assert!((1..=44).contains(&cold), "{cold} files are cold");
+    daemon.wait_until_warm();
+    let fresh = Skiff::root(&sandbox, &sandbox.directory("fresh"));
+    fresh.run(&["pull", "many:1", "--lazy=never", "--accelerator", &url]).ok("fresh");
+    let (expected, found) = (fresh.tree("many:1").unwrap(), skiff.tree("many:1").unwrap());
     assert_eq!(report(&expected, &found, &NEVER), None);
 }
 

@@ -280,7 +280,7 @@ pub fn complete(
         }
         Files::Standing { relied: false, .. } => State::Done,
         Files::Standing { cold, relied: true } => {
-            cold.fill(number);
+            cold.fill(number, row.size);
             State::Filled
         }
     };

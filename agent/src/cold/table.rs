@@ -44,6 +44,8 @@ pub struct Cold {
     given_up: Vec<Inode>,
     /// Contents whose files are whole since this was asked last, but maybe not on the disk.
     filled: Vec<u32>,
+    /// Bytes of contents that were filled since this was asked last.
+    filled_bytes: u64,
 }
 
 impl Cold {
@@ -91,9 +93,20 @@ impl Cold {
         sys::give_up_lease(&file)
     }
 
-    /// A content is in all its files.
-    pub fn fill(&mut self, content: u32) {
+    /// A content of this size is in all its files now.
+    pub fn fill(&mut self, content: u32, size: u64) {
         self.filled.push(content);
+        self.filled_bytes += size;
+    }
+
+    /// These contents are whole and may not be on the disk, still.
+    pub fn not_settled(&mut self, contents: Vec<u32>) {
+        self.filled.extend(contents);
+    }
+
+    /// Bytes of contents that were filled since the last call.
+    pub fn take_filled_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.filled_bytes)
     }
 
     /// The contents that were filled since the last call.

@@ -150,10 +150,7 @@ impl PackSink for Filling<'_> {
             self.hydration.place.set(Some(place));
             self.hydration.pace.borrow_mut().came(bytes.len(), Instant::now());
         }
-        let mut progress = self.hydration.progress.borrow_mut();
-        progress.hydrated_bytes += bytes.len() as u64;
-        progress.cold_bytes = progress.cold_bytes.saturating_sub(bytes.len() as u64);
-        progress.trouble = None;
+        self.hydration.trouble(None);
         Ok(())
     }
 

@@ -349,6 +349,10 @@ impl Hydration {
             layers: &mut shared.layers,
             files: Files::Standing { cold: &mut shared.cold, relied: true },
         });
+        let filled = shared.cold.take_filled_bytes();
+        let mut progress = self.progress.borrow_mut();
+        progress.hydrated_bytes += filled;
+        progress.cold_bytes = progress.cold_bytes.saturating_sub(filled);
         let given_up = shared.cold.take_given_up();
         if !given_up.is_empty() {
             self.guard.forget(&given_up);

@@ -30,7 +30,7 @@ pub fn recover(directory: &Path, kept: &mut Kept) -> Result<(Rest, Vec<Unguarded
     let opened = opened.map_err(PullError::from)?;
     let left = leave_removed(&contents, &mut entries, &mut cold).map_err(PullError::from)?;
     cold.expect(left);
-    whole.into_iter().for_each(|number| cold.fill(number));
+    cold.not_settled(whole);
     let client = Client::new(&journal.accelerator).map_err(PullError::from)?;
     let unguarded = opened.into_iter().map(|(inode, path)| Unguarded { path, inode }).collect();
     let directory = directory.to_owned();

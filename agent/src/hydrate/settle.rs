@@ -44,7 +44,7 @@ impl Hydration {
         let synced = smol::unblock(move || layers.first().map_or(Ok(()), sync::file_system)).await;
         let shared = &mut *self.tables.borrow_mut();
         if let Err(e) = synced {
-            filled.into_iter().for_each(|number| shared.cold.fill(number));
+            shared.cold.not_settled(filled);
             return Err(PullError::from(ApplyError::Writeback(e)).into());
         }
         for number in filled {

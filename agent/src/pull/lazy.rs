@@ -145,6 +145,8 @@ pub(super) async fn fetch(
             return Err(PullError::NotLazy("too many local files are damaged".to_owned()));
         }
     }
+    // Its file is closed before its lease is taken, and goes on through that.
+    writer.suspend(&deployment.tables())?;
     guard.never_break()?;
     let Tables { contents, entries, layers, .. } = deployment.tables();
     let opened = lease_cold(contents, entries, layers, None, &mut cold)?;

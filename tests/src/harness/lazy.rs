@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 const BREAK_TIME: &str = "/proc/sys/fs/lease-break-time";
@@ -20,8 +21,21 @@ pub struct SkiffDaemon {
 impl SkiffDaemon {
     /// Starts one for the state of this agent, and waits until it can be asked.
     pub fn start(skiff: &Skiff) -> Self {
-        let (mut command, log) = skiff.daemon_command();
-        let mut daemon = Daemon::start(&mut command, &log, false);
+        let (command, log) = skiff.daemon_command();
+        Self::run(skiff, command, &log)
+    }
+
+    /// Starts one that may have so many descriptors only.
+    pub fn start_small(skiff: &Skiff, descriptors: u32) -> Self {
+        let (daemon, log) = skiff.daemon_command();
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={descriptors}:{descriptors}"));
+        command.arg(daemon.get_program()).args(daemon.get_args());
+        Self::run(skiff, command, &log)
+    }
+
+    fn run(skiff: &Skiff, mut command: Command, log: &Path) -> Self {
+        let mut daemon = Daemon::start(&mut command, log, false);
         let socket = skiff.state.join("daemon.sock");
         daemon.wait_until("skiff daemon", || UnixStream::connect(&socket).is_ok());
         Self { daemon, skiff: skiff.clone() }
