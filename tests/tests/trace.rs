@@ -160,6 +160,21 @@ fn a_report_is_what_was_printed() {
     assert_eq!(at("etc/debian_version") + 1, at("etc/nginx/mime.types"), "{paths:#?}");
 }
 
+#[test]
+fn what_a_device_reports_is_hot_for_the_next() {
+    let device = Device::with(&[NGINX]);
+    let url = device.accelerator.url();
+    let trace = device.trace(&["--image", NGINX, "--for", "5", "--accelerator", &url]);
+    let command = ["cat", "/etc/debian_version", "/etc/nginx/mime.types"];
+    let _container = device.containerd.container_of(NGINX, "cat", &command);
+    trace.finish().ok("trace");
+    let shown = device.accelerator.hot(&["show", NGINX]);
+    let lines: Vec<&str> = shown.lines().collect();
+    let at = ["/usr/bin/cat", "/etc/debian_version", "/etc/nginx/mime.types"]
+        .map(|path| place(&lines, &format!("\t{path}")));
+    assert!(at.is_sorted(), "{shown}");
+}
+
 /// Takes one request, and answers that it was taken.
 fn taken(listener: &TcpListener) -> (String, Vec<u8>) {
     let (mut stream, _) = listener.accept().unwrap();

@@ -52,7 +52,7 @@ impl Holder {
         message::send(&self.socket, Kind::Take, &[], &[]).map_err(failed)?;
         let mut all = Vec::new();
         loop {
-            let message = message::receive(&self.socket).map_err(failed)?;
+            let message = message::receive(&self.socket, true).map_err(failed)?;
             let message = message.ok_or_else(|| HolderError::Silent { path: self.path.clone() })?;
             match message.kind {
                 Kind::Hold => all.extend(message.keys.into_iter().zip(message.files)),

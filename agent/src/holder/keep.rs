@@ -60,7 +60,7 @@ fn serve(listener: &OwnedFd) -> Result<()> {
         drop(polled);
         let mut gone = Vec::new();
         for (index, daemon) in daemons.iter().enumerate().filter(|(index, _)| ready[*index]) {
-            match message::receive(daemon).and_then(|message| take(message, daemon, &mut kept)) {
+            match hear(daemon, &mut kept) {
                 Ok(Next::GoOn) => {}
                 Ok(Next::End) => return Ok(()),
                 // What it sent so far is kept, whatever has become of it.
@@ -85,6 +85,21 @@ enum Next {
     GoOn,
     Gone,
     End,
+}
+
+/// Takes all that a daemon has said so far. The older ones come first: what a dead one said last must be known
+/// before its successor gets an answer.
+fn hear(daemon: &OwnedFd, kept: &mut BTreeMap<Inode, OwnedFd>) -> Result<Next> {
+    loop {
+        let message = match message::receive(daemon, false) {
+            Err(Errno::AGAIN) => return Ok(Next::GoOn),
+            message => message?,
+        };
+        match take(message, daemon, kept)? {
+            Next::GoOn => {}
+            next => return Ok(next),
+        }
+    }
 }
 
 fn take(

@@ -54,13 +54,15 @@ pub fn send(to: impl AsFd, kind: Kind, keys: &[Inode], files: &[BorrowedFd<'_>])
     sendmsg(to, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// Receives a message. Nothing if the other side has gone.
-pub fn receive(from: impl AsFd) -> Result<Option<Message>> {
+/// Receives a message. Nothing if the other side has gone; with `waits` false `EAGAIN` if there is none yet.
+pub fn receive(from: impl AsFd, waits: bool) -> Result<Option<Message>> {
     let mut bytes = vec![0; 1 + KEY * MOST];
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut bytes)];
-    let received = recvmsg(from, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut flags = RecvFlags::CMSG_CLOEXEC;
+    flags.set(RecvFlags::DONTWAIT, !waits);
+    let received = recvmsg(from, &mut parts, &mut control, flags)?;
     let mut files = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {

@@ -30,7 +30,7 @@ fn descriptors_outlive_who_had_them() {
     kept.sort_unstable();
     let mut expected = inodes[150..].to_vec();
     expected.sort_unstable();
-    assert_eq!(kept, expected);
+    assert!(kept == expected, "{} descriptors, not {}", kept.len(), expected.len());
     assert!(keep(&socket).unwrap_err().to_string().contains("running already"));
     second.quit();
     holder.join().unwrap().unwrap();

@@ -77,11 +77,17 @@ impl Accelerator {
     pub fn set_hot(&self, sandbox: &Sandbox, image: &str, paths: &[&str]) {
         let list = sandbox.directory("hot").join("paths");
         std::fs::write(&list, paths.join("\n") + "\n").unwrap();
+        self.hot(&["set", image, list.to_str().unwrap()]);
+    }
+
+    /// `skiff-accelerator hot`; gives what it printed.
+    pub fn hot(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(Self::program());
-        command.args(["hot", "set", image]).arg(&list).arg("--data").arg(self.data());
+        command.arg("hot").args(arguments).arg("--data").arg(self.data());
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "hot set {image}: {said}");
+        assert!(output.status.success(), "hot {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Its data directory.
