@@ -286,8 +286,8 @@ impl Ground {
         device.start_daemon("/var/lib/skiff");
         let lazily = self.pull_command(&format!("--lazy=require {}", self.new));
         device.run(&lazily).ok("the lazy pull that is cut");
-        let some = self.fresh.time / u32::try_from(2 + seed % 8).unwrap();
-        std::thread::sleep(some);
+        // Most of it is hydrated within a second.
+        std::thread::sleep(Duration::from_millis(seed % 200));
         drop(device);
         let lost = disk.cut(Cut::Seeded(seed));
         let mut device = Device::boot(&self.sandbox, &self.setup(disk.socket(), None));
