@@ -132,6 +132,7 @@ pub(super) struct Filling<'h> {
 
 impl PackSink for Filling<'_> {
     async fn ready(&mut self) {
+        smol::future::yield_now().await;
         while self.waits && self.hydration.outstanding.get() > 0 {
             if self.hydration.calm.1.recv().await.is_err() {
                 return;

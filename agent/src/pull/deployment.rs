@@ -122,6 +122,7 @@ impl Deployment {
         let mut splitter = Box::new(Splitter::new());
         inflater.reset();
         while !inflater.is_done() {
+            smol::future::yield_now().await;
             let frame = answer.frame().await?;
             if frame.kind != FrameKind::Metadata {
                 return Err(PullError::Unexpected("another frame within the metadata"));

@@ -8,8 +8,11 @@ use skiff_protocol::response::{Codec, Complete, Pack};
 
 /// Where the bytes of packs go.
 pub trait PackSink {
-    /// Waits until more may be read.
-    async fn ready(&mut self) {}
+    /// Waits until more may be read, and lets other tasks run: a fast stream always has more, and would keep a
+    /// daemon's one thread for itself.
+    async fn ready(&mut self) {
+        smol::future::yield_now().await;
+    }
 
     /// The next bytes are those from here on in the content space.
     fn seek(&mut self, offset: u64) -> Result<(), PullError>;
