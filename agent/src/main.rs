@@ -50,7 +50,7 @@ use applications::Name;
 use cli::{Command, Options};
 use daemon::{PullRequest, Request};
 use exit::Failed;
-use pull::{Laziness, PullOptions, Wanted, pull};
+use pull::{Laziness, PullOptions, pull};
 use report::{Report, json_line};
 use serde::Serialize;
 use state::{Lock, StateDir};
@@ -147,13 +147,8 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
     if lazy != Laziness::Never
         && let Some(daemon) = daemon::connect(&state.daemon_socket())
     {
-        let (images, application) = match wanted {
-            Wanted::Images(images) => (images, None),
-            Wanted::Application(name) => (Vec::new(), Some(name.as_str().to_owned())),
-        };
         let request = PullRequest {
-            images,
-            application,
+            wanted,
             accelerator,
             dry_run,
             max_bytes,

@@ -252,19 +252,28 @@ fn take_xattr(list: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (!name.is_empty() && !name.contains(&0)).then_some((name, value, rest))
 }
 
-const PREFIX_LEN: usize = 2;
+/// Bytes of the length before a record.
+pub(crate) const PREFIX_LEN: usize = 2;
+
+/// Encodes a message behind its length into the buffer.
+pub(crate) fn encode_prefixed<'b>(
+    message: &impl Serialize,
+    buffer: &'b mut [u8],
+) -> Result<&'b [u8], Error> {
+    let (head, body) = buffer.split_at_mut_checked(PREFIX_LEN).ok_or(Error::BufferTooSmall)?;
+    let len = postcard::to_slice(message, body).map_err(|_| Error::BufferTooSmall)?.len();
+    if len > MAX_RECORD {
+        return Err(Error::BadRecordLength);
+    }
+    let len16 = u16::try_from(len).map_err(|_| Error::BadRecordLength)?;
+    head.copy_from_slice(&len16.to_le_bytes());
+    Ok(&buffer[..PREFIX_LEN + len])
+}
 
 impl Record<'_> {
     /// Encodes the record, length prefix included, into the buffer.
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Error> {
-        let (head, body) = buffer.split_at_mut_checked(PREFIX_LEN).ok_or(Error::BufferTooSmall)?;
-        let len = postcard::to_slice(self, body).map_err(|_| Error::BufferTooSmall)?.len();
-        if len > MAX_RECORD {
-            return Err(Error::BadRecordLength);
-        }
-        let len16 = u16::try_from(len).map_err(|_| Error::BadRecordLength)?;
-        head.copy_from_slice(&len16.to_le_bytes());
-        Ok(&buffer[..PREFIX_LEN + len])
+        encode_prefixed(self, buffer)
     }
 }
 

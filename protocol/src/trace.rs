@@ -10,11 +10,10 @@
 
 use crate::limits::{MAX_RECORD, MAX_WANTED};
 use crate::path::{PathBuffer, check, shared_prefix};
+use crate::record::{PREFIX_LEN, encode_prefixed};
 use crate::request::Platform;
 use crate::{Digest, Error, Version};
 use serde::{Deserialize, Serialize};
-
-const PREFIX_LEN: usize = 2;
 
 /// One record of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,14 +74,7 @@ pub struct TraceEntry<'a> {
 impl<'a> TraceRecord<'a> {
     /// Encodes the record, length prefix included, into the buffer.
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Error> {
-        let (head, body) = buffer.split_at_mut_checked(PREFIX_LEN).ok_or(Error::BufferTooSmall)?;
-        let len = postcard::to_slice(self, body).map_err(|_| Error::BufferTooSmall)?.len();
-        if len > MAX_RECORD {
-            return Err(Error::BadRecordLength);
-        }
-        let len16 = u16::try_from(len).map_err(|_| Error::BadRecordLength)?;
-        head.copy_from_slice(&len16.to_le_bytes());
-        Ok(&buffer[..PREFIX_LEN + len])
+        encode_prefixed(self, buffer)
     }
 
     /// Takes a record off the front of the report's bytes.

@@ -4,7 +4,7 @@
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::hard::noise;
-use skiff_tests::harness::{Accelerator, Sandbox, Skiff, SkiffDaemon, end_holder, wait_for};
+use skiff_tests::harness::{Accelerator, Sandbox, Skiff, SkiffDaemon, alone, end_holder, wait_for};
 use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::startable::{IMAGE, Startable};
 use skiff_tests::tarball::Entry;
@@ -12,19 +12,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// No time of a directory is excused.
 const NEVER: Unpacked = i64::MAX..=i64::MAX;
 const FILES: u64 = 40;
 const SIZE: usize = 50_000;
-
-/// The kernel's setting is one for the machine, so one test at a time has a daemon.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 fn name(number: u64) -> String {
     format!("d/{number:02}")
@@ -66,6 +59,14 @@ impl Opener {
     }
 }
 
+/// Fails unless the image on a device is what an eager pull makes of it.
+fn is_as_eager(sandbox: &Sandbox, accelerator: &Accelerator, skiff: &Skiff, image: &str) {
+    let eager = Skiff::root(sandbox, &sandbox.directory("eager"));
+    eager.run(&["pull", image, "--lazy=never", "--accelerator", &accelerator.url()]).ok("eager");
+    let (expected, found) = (eager.tree(image).unwrap(), skiff.tree(image).unwrap());
+    assert_eq!(report(&expected, &found, &NEVER), None);
+}
+
 #[test]
 fn it_ends_as_plain_files_and_leaves_no_trace() {
     let _alone = alone();
@@ -78,11 +79,7 @@ fn it_ends_as_plain_files_and_leaves_no_trace() {
     it.relay.release();
     it.daemon().wait_until_warm();
 
-    let fresh = Skiff::root(&it.sandbox, &it.sandbox.directory("fresh"));
-    let pull = ["pull", IMAGE, "--lazy=never", "--accelerator", &it.accelerator.url()];
-    fresh.run(&pull).ok("fresh");
-    let (expected, found) = (fresh.tree(IMAGE).unwrap(), it.skiff.tree(IMAGE).unwrap());
-    assert_eq!(report(&expected, &found, &NEVER), None);
+    is_as_eager(&it.sandbox, &it.accelerator, &it.skiff, IMAGE);
     assert_eq!(fs::read_to_string("/proc/sys/fs/lease-break-time").unwrap(), before);
     assert_eq!(fs::read_dir(it.skiff.state.join("hydrating")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(it.skiff.state.join("pulls")).unwrap().count(), 0);
@@ -186,7 +183,9 @@ fn when_both_are_killed_who_may_have_read_zeros_is_named() {
     assert!(
         wait_for(Duration::from_secs(5), || rustix::process::test_kill_process(holder).is_err())
     );
-    // It holds the file open; what it has read are zeros.
+    // Without a guard a cold file is zeros: these tests would see it.
+    assert!(it.read(&name(6)).iter().all(|&byte| byte == 0));
+    // And somebody holds one open.
     let path = it.path(&name(5));
     let script = format!("exec 3< {}; read -r x <&3; echo open; sleep 60", path.display());
     let mut command = Command::new("/bin/sh");
@@ -255,12 +254,9 @@ fn an_update_of_an_image_that_is_still_cold() {
     let url = it.accelerator.url();
     let update = ["pull", "cold:2", "--json", "--wait", "--accelerator", &url];
     it.skiff.run(&update).ok("update");
-    let fresh = Skiff::root(&it.sandbox, &it.sandbox.directory("fresh"));
-    fresh.run(&["pull", "cold:2", "--lazy=never", "--accelerator", &url]).ok("fresh");
     it.relay.release();
     it.daemon().wait_until_warm();
-    let (expected, found) = (fresh.tree("cold:2").unwrap(), it.skiff.tree("cold:2").unwrap());
-    assert_eq!(report(&expected, &found, &NEVER), None);
+    is_as_eager(&it.sandbox, &it.accelerator, &it.skiff, "cold:2");
 }
 
 #[test]
@@ -281,10 +277,7 @@ fn of_more_files_than_may_be_cold_some_come_before_the_start() {
     let cold = pulled.number("cold_files");
     assert!((1..=44).contains(&cold), "{cold} files are cold");
     daemon.wait_until_warm();
-    let fresh = Skiff::root(&sandbox, &sandbox.directory("fresh"));
-    fresh.run(&["pull", "many:1", "--lazy=never", "--accelerator", &url]).ok("fresh");
-    let (expected, found) = (fresh.tree("many:1").unwrap(), skiff.tree("many:1").unwrap());
-    assert_eq!(report(&expected, &found, &NEVER), None);
+    is_as_eager(&sandbox, &accelerator, &skiff, "many:1");
 }
 
 #[test]

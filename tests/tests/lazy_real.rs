@@ -4,23 +4,16 @@
 
 use skiff_tests::hard::many_files;
 use skiff_tests::harness::{
-    Accelerator, Containerd, Fault, NetNs, Registry, Relay, Sandbox, Skiff, SkiffDaemon, images,
-    wait_for,
+    Accelerator, Containerd, Fault, NetNs, Registry, Relay, Sandbox, Skiff, SkiffDaemon, alone,
+    images, wait_for,
 };
 use skiff_tests::layout::Layout;
 use skiff_tests::service::{MARIADB, NGINX, NODE_RED, Service};
 use std::fs;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
-
-/// The kernel's setting is one for the machine, so one test at a time has a daemon.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 #[test]
 fn nginx() {
@@ -83,14 +76,7 @@ fn started_cold(service: &Service) {
         assert_eq!(unpacked.report(&device.tree(reference)), None, "{reference}");
     }
     assert!(device.ctr(&["leases", "ls", "-q"]).is_empty());
-    let status = format!("/proc/{}/status", daemon.id());
-    println!("{}: daemon's peak RSS {} KiB", service.name, high_water(&status) / KIB);
-}
-
-fn high_water(status: &str) -> u64 {
-    let status = fs::read_to_string(status).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * KIB
+    println!("{}: daemon's peak RSS {} KiB", service.name, daemon.peak_rss() / KIB);
 }
 
 #[test]
@@ -112,7 +98,7 @@ fn memory_does_not_grow_with_cold_files() {
         let url = accelerator.url();
         let pull = ["pull", &image, "--json", "--lazy=require", "--wait", "--accelerator", &url];
         let cold = skiff.run(&pull).ok(&image).number("cold_files");
-        let peak = high_water(&format!("/proc/{}/status", daemon.id()));
+        let peak = daemon.peak_rss();
         println!("{image}: {cold} cold files, peak RSS {} KiB", peak / KIB);
         // More files than there may be leases: the smallest came before.
         assert!(cold <= 16_384, "{image}: {cold} cold files");

@@ -26,6 +26,7 @@ pub use switch::{finish, switch};
 use crate::state::{StateDir, StateError};
 use crate::sync;
 use crate::target::{ImageRecord, TargetError};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -36,8 +37,23 @@ const MAX_NAME: usize = 64;
 
 /// An application's name: at most 64 letters, digits, `.`, `_` and `-`, of which the first is a letter
 /// or a digit. It is a file name here and a part of image records' names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not an application's name")
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
 
 impl Name {
     /// Nothing if the text is not allowed as a name.

@@ -12,7 +12,7 @@ use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
 use super::local::copy_bytes;
 use super::metadata;
-use super::{ApplyError, Beneath, Writeback, printable};
+use super::{ApplyError, Beneath, Writeback, layer_of, printable};
 use crate::cold::Cold;
 use crate::spool::{ContentRow, Contents, Entries, EntryId, Space, State};
 use crate::sync::{self, Paced};
@@ -180,10 +180,7 @@ fn open(
     while let Some(entry) = next {
         let stored = tables.entries.get(entry)?;
         next = stored.next;
-        let layer = tables
-            .layers
-            .get_mut(usize::from(stored.layer))
-            .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))?;
+        let layer = layer_of(tables.layers, stored.layer)?;
         let path = stored.entry.suffix.to_vec();
         let file = match &tables.files {
             Files::New(_) if row.arrived == 0 => create_file(layer, &path)?,
@@ -310,10 +307,7 @@ fn make_copy(
         tables.files.written(from).map_err(ApplyError::Writeback)?;
         return Ok(stored.next);
     };
-    let layer = tables
-        .layers
-        .get_mut(usize::from(stored.layer))
-        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))?;
+    let layer = layer_of(tables.layers, stored.layer)?;
     let to = match &tables.files {
         Files::New(_) => create_file(layer, path)?,
         Files::Standing { cold, .. } => match standing(cold, entry, layer, path)? {

@@ -2,8 +2,8 @@
 //! the making of their entries changed.
 
 use super::metadata;
-use super::{ApplyError, Beneath};
-use crate::spool::{Entries, Stored};
+use super::{ApplyError, Beneath, layer_of};
+use crate::spool::Entries;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, OFlags, linkat};
 use skiff_protocol::path;
@@ -12,26 +12,19 @@ use skiff_protocol::record::Kind;
 /// Finishes all layers; after this they are what overlayfs may mount.
 pub fn finish(entries: &mut Entries, layers: &mut [Beneath]) -> Result<(), ApplyError> {
     entries.each(|_, stored| match stored.entry.kind {
-        Kind::HardLink { first } => link(layer_of(&stored, layers)?, stored.entry.suffix, first),
+        Kind::HardLink { first } => {
+            link(layer_of(layers, stored.layer)?, stored.entry.suffix, first)
+        }
         _ => Ok(()),
     })?;
     entries.each(|_, stored| {
         let Kind::Directory { .. } = stored.entry.kind else { return Ok(()) };
         let (path, meta) = (stored.entry.suffix, &stored.entry.meta);
-        let fd = layer_of(&stored, layers)?
+        let fd = layer_of(layers, stored.layer)?
             .open(path, OFlags::RDONLY | OFlags::DIRECTORY)
             .map_err(|e| ApplyError::path("open", path, e))?;
         metadata::set_times(fd, path, meta)
     })
-}
-
-fn layer_of<'l>(
-    stored: &Stored<'_>,
-    layers: &'l mut [Beneath],
-) -> Result<&'l mut Beneath, ApplyError> {
-    layers
-        .get_mut(usize::from(stored.layer))
-        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))
 }
 
 fn link(layer: &mut Beneath, path: &[u8], first: &[u8]) -> Result<(), ApplyError> {

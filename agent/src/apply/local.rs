@@ -6,7 +6,7 @@
 use super::content::{Tables, complete};
 use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
-use super::{ApplyError, Beneath};
+use super::{ApplyError, Beneath, layer_of};
 use crate::spool::{ContentRow, Origin, State};
 use crate::sync::{CHUNK, Paced};
 use rustix::fd::OwnedFd;
@@ -78,10 +78,7 @@ fn copy_checked(
     let first = row.first.ok_or(ApplyError::Contradiction("a content belongs to no file"))?;
     let stored = tables.entries.get(first)?;
     let target = stored.entry.suffix;
-    let layer = tables
-        .layers
-        .get_mut(usize::from(stored.layer))
-        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))?;
+    let layer = layer_of(tables.layers, stored.layer)?;
     let to = create_file(layer, target)?;
     let copied = copy_bytes(from, &to, row.size);
     match copied {

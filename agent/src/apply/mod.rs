@@ -127,6 +127,13 @@ impl ApplyError {
     }
 }
 
+/// A layer's directory, by its number.
+fn layer_of(layers: &mut [Beneath], number: u16) -> Result<&mut Beneath, ApplyError> {
+    layers
+        .get_mut(usize::from(number))
+        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))
+}
+
 /// A path as people can read it.
 pub fn printable(path: &[u8]) -> String {
     path.escape_ascii().to_string()

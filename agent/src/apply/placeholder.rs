@@ -3,13 +3,16 @@
 
 use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
-use super::{ApplyError, Beneath, metadata, printable};
+use super::{ApplyError, Beneath, layer_of, metadata, printable};
 use crate::cold::{Cold, Inode};
 use crate::spool::{Contents, Entries, State};
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, ftruncate};
 use rustix::io::Errno;
 use skiff_protocol::record::Kind;
+
+/// How many files are named that others had open.
+const MOST_NAMED: usize = 64;
 
 /// Makes a placeholder for every file whose content is missing, and marks the content as one that streams may
 /// bring. Gives the number of files.
@@ -66,10 +69,9 @@ pub fn lease_cold(
     contents: &Contents,
     entries: &mut Entries,
     layers: &[Beneath],
-    again: Option<&mut Kept>,
+    mut again: Option<&mut Kept>,
     cold: &mut Cold,
 ) -> Result<Vec<(Inode, String)>, ApplyError> {
-    let mut again = again;
     let mut unguarded = Vec::new();
     entries.each(|id, stored| {
         let Kind::File { content } = stored.entry.kind else { return Ok(()) };
@@ -79,8 +81,7 @@ pub fn lease_cold(
         let Some(layer) = layers.get(usize::from(stored.layer)) else { return Ok(()) };
         let path = stored.entry.suffix;
         let failed = |e| ApplyError::path("take a lease on", path, e);
-        let found = layer.open(path, OFlags::PATH);
-        let inode = match found {
+        let inode = match layer.open(path, OFlags::PATH) {
             Ok(file) => Inode::of(file).map_err(failed)?,
             // Removed meanwhile.
             Err(Errno::NOENT) => return Ok(()),
@@ -144,17 +145,8 @@ pub fn leave_removed(
     Ok(left)
 }
 
-/// How many files are named that others had open.
-pub const MOST_NAMED: usize = 64;
-
-fn layer_of(layers: &mut [Beneath], number: u16) -> Result<&mut Beneath, ApplyError> {
-    layers
-        .get_mut(usize::from(number))
-        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))
-}
-
-/// What was filled when a process died: whole, or to be fetched again. `open` gives a file for reading. Gives how many
-/// contents are whole; that they are durable has to be made sure before they are marked as done.
+/// What was filled when a process died is whole, or to be fetched again. Gives the contents that are whole; that they are
+/// durable has to be made sure before they are marked as done.
 pub fn check_filled(
     contents: &Contents,
     entries: &mut Entries,

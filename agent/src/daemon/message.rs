@@ -1,6 +1,7 @@
 //! What `skiff` asks the daemon: a line of JSON on its Unix socket. The answer is lines of
 //! [`Said`](crate::report::Said), the last of them an exit code.
 
+use crate::pull::Wanted;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -22,10 +23,8 @@ pub enum Request {
 /// What to pull, where to and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PullRequest {
-    /// References.
-    pub images: Vec<String>,
-    /// Or an application.
-    pub application: Option<String>,
+    /// What to bring.
+    pub wanted: Wanted,
     /// Base address of the accelerator.
     pub accelerator: String,
     /// Only measure.

@@ -129,8 +129,7 @@ impl Daemon {
         executor: Rc<LocalExecutor<'static>>,
     ) -> Result<(Self, Vec<(Hydration, Client)>), DaemonError> {
         let external = notify::is_expected();
-        let (guard, kept) =
-            Guard::new(state.path(), external, class).map_err(DaemonError::Hydrate)?;
+        let (guard, kept) = Guard::new(&state, external, class).map_err(DaemonError::Hydrate)?;
         let guard = Rc::new(guard);
         let mut kept = Kept::new(kept);
         let mut zeros = zeros::read(state.path());
@@ -243,20 +242,19 @@ impl Daemon {
             signals.readable().await.map_err(failed)?;
             match signals.get_ref().next() {
                 Ok(Signal::End) => return Ok(()),
-                Ok(Signal::Lease(fd)) => {
-                    for hydration in self.hydrations.borrow().iter() {
-                        if hydration.opened(fd)? {
-                            break;
-                        }
-                    }
-                }
-                Ok(Signal::Lost) => {
-                    for hydration in self.hydrations.borrow().iter() {
-                        hydration.look()?;
-                    }
-                }
+                Ok(Signal::Lease(fd)) => self.each(|hydration| hydration.opened(fd)),
+                Ok(Signal::Lost) => self.each(Hydration::look),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(e) => return Err(DaemonError::Signals(e)),
+            }
+        }
+    }
+
+    /// Does something with each deployment. What goes wrong with one is said, and concerns no other.
+    fn each(&self, act: impl Fn(&Hydration) -> Result<(), HydrateError>) {
+        for hydration in self.hydrations.borrow().iter() {
+            if let Err(error) = act(hydration) {
+                eprintln!("skiff: {}", sentence(&error));
             }
         }
     }
@@ -278,7 +276,7 @@ impl Daemon {
 
     /// With cold files the holder keeps them until the next daemon; without, nobody needs it.
     fn end(&self) {
-        let cold: usize = self.hydrations.borrow().iter().map(|it| it.progress().cold_files).sum();
+        let cold = self.cold_files();
         if cold > 0 {
             eprintln!(
                 "skiff: {cold} files are cold; whoever opens one waits until the daemon is back"

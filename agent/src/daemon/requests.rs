@@ -2,10 +2,10 @@
 
 use super::Daemon;
 use super::message::{PullRequest, Request};
-use crate::applications::{self, Name};
+use crate::applications;
 use crate::exit::{self, Failed};
 use crate::hydrate::Hydration;
-use crate::pull::{Laziness, PullOptions, Wanted, pull};
+use crate::pull::{Laziness, PullOptions, pull};
 use crate::report::{Report, Said};
 use crate::target::Target;
 use smol::Timer;
@@ -83,10 +83,6 @@ impl Daemon {
     }
 
     async fn pull(self: &Rc<Self>, asked: &PullRequest, tell: &Sender<Said>) -> Result<(), Failed> {
-        let wanted = match &asked.application {
-            Some(name) => Wanted::Application(Name::parse(name).ok_or(Failed::NoAccelerator)?),
-            None => Wanted::Images(asked.images.clone()),
-        };
         let mut target = match &asked.root {
             Some(root) => Target::root(root)?,
             None => {
@@ -99,7 +95,7 @@ impl Daemon {
         applications::finish(&self.state, &lock, &mut target).await?;
         self.count();
         let options = PullOptions {
-            wanted,
+            wanted: asked.wanted.clone(),
             accelerator: asked.accelerator.clone(),
             dry_run: asked.dry_run,
             max_bytes: asked.max_bytes,

@@ -8,6 +8,7 @@ use crate::inflate::Inflater;
 use crate::pull::{Answer, PackSink, Packs, PullError, Stream};
 use crate::report::Report;
 use crate::spool::{Space, State};
+use skiff_protocol::Ranges;
 use skiff_protocol::response::Pack;
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ impl Hydration {
         loop {
             let done = match stream.take() {
                 Some(stream) => {
-                    self.unless_removed(async { self.take(stream).await.map(drop) }).await
+                    self.unless_removed(async { self.take(stream, false).await.map(drop) }).await
                 }
                 None => {
                     let missing =
@@ -66,7 +67,7 @@ impl Hydration {
                         smol::Timer::after(SHORTEST).await;
                         continue;
                     }
-                    self.unless_removed(self.fetch(&mut client, missing)).await
+                    self.unless_removed(self.bring(&mut client, missing, false)).await
                 }
             };
             self.place.set(None);
@@ -96,25 +97,28 @@ impl Hydration {
         smol::future::or(work, removed).await
     }
 
-    async fn fetch(
+    /// Asks for these contents and fills their files; urgently, if somebody waits.
+    pub(super) async fn bring(
         &self,
         client: &mut Client,
-        missing: skiff_protocol::Ranges,
+        contents: Ranges,
+        urgent: bool,
     ) -> Result<(), PullError> {
-        let request = self.request(missing.clone(), false)?;
+        let request = self.request(contents.clone(), urgent)?;
         let mut answer = Answer::post(client, &request).await?;
         let plan = answer.plan(&[], &mut Report::silent()).await?;
-        let space = Space::Chosen(Box::new(missing));
+        let space = Space::Chosen(Box::new(contents));
         let packs = Packs::of(&plan, &space, &self.tables.borrow().contents)?;
-        let writer = ContentWriter::new(space, State::Pending);
+        let takes = if urgent { State::Urgent } else { State::Pending };
+        let writer = ContentWriter::new(space, takes);
         let stream = Stream { answer, inflater: Inflater::new(), packs, writer };
-        self.take(stream).await?.finish(client).await;
+        self.take(stream, urgent).await?.finish(client).await;
         Ok(())
     }
 
-    async fn take(&self, stream: Stream) -> Result<Answer, PullError> {
+    async fn take(&self, stream: Stream, urgent: bool) -> Result<Answer, PullError> {
         let Stream { mut answer, mut inflater, packs, writer } = stream;
-        let mut sink = Filling { hydration: self, writer, waits: true };
+        let mut sink = Filling { hydration: self, writer, urgent };
         let taken = packs.take(&mut answer, &mut inflater, &mut sink).await;
         self.with_tables(|tables| sink.writer.suspend(tables))?;
         taken?;
@@ -123,17 +127,17 @@ impl Hydration {
 }
 
 /// Standing files get the bytes.
-pub(super) struct Filling<'h> {
-    pub(super) hydration: &'h Hydration,
-    pub(super) writer: ContentWriter,
-    /// Whether it waits for urgent requests, rather than being one.
-    pub(super) waits: bool,
+struct Filling<'h> {
+    hydration: &'h Hydration,
+    writer: ContentWriter,
+    /// Whether somebody waits for it. If not, it waits for those that are.
+    urgent: bool,
 }
 
 impl PackSink for Filling<'_> {
     async fn ready(&mut self) {
         smol::future::yield_now().await;
-        while self.waits && self.hydration.outstanding.get() > 0 {
+        while !self.urgent && self.hydration.outstanding.get() > 0 {
             if self.hydration.calm.1.recv().await.is_err() {
                 return;
             }
@@ -146,7 +150,7 @@ impl PackSink for Filling<'_> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
         self.hydration.with_tables(|tables| self.writer.write(tables, bytes))?;
-        if self.waits {
+        if !self.urgent {
             let place = (self.writer.next_content(), self.writer.offset_in_content());
             self.hydration.place.set(Some(place));
             self.hydration.pace.borrow_mut().came(bytes.len(), Instant::now());

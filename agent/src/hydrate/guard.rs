@@ -3,7 +3,7 @@
 use super::HydrateError;
 use crate::cold::{BreakTime, Cold, Inode, leases_hold, most_cold_files};
 use crate::holder::{Holder, HolderError};
-use crate::state::StateError;
+use crate::state::{StateDir, StateError};
 use rustix::fd::OwnedFd;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -31,19 +31,19 @@ pub struct Guard {
 impl Guard {
     /// Connects to the holder, or starts it unless it is `external`; gives the descriptors that it has.
     pub fn new(
-        state: &Path,
+        state: &StateDir,
         external: bool,
         class: String,
     ) -> Result<(Self, Vec<(Inode, OwnedFd)>), HydrateError> {
         let most = most_cold_files();
-        let holder_path = state.join("holder.sock");
+        let holder_path = state.holder_socket();
         let holder = Rc::new(Holder::connect(&holder_path, external)?);
         let kept = holder.take()?;
         let guard = Self {
             holder: RefCell::new(holder),
             holder_path,
             external,
-            break_time: BreakTime::new(state),
+            break_time: BreakTime::new(state.path()),
             most,
             used: Cell::new(0),
             tested: RefCell::default(),

@@ -26,8 +26,6 @@ pub struct Journal {
     pub deployment: [u8; 16],
     /// The plan whose contents are numbered here.
     pub plan: [u8; 32],
-    /// Where the images are ([`crate::target::Target::name`]).
-    pub target: String,
     /// The images, in the order of the plan.
     pub images: Vec<JournalImage>,
     /// What was held when the plan was made.

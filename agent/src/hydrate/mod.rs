@@ -38,15 +38,16 @@ pub use recover::recover;
 
 use crate::apply::{Beneath, Files, Tables, leave_removed, printable};
 use crate::cold::{Cold, Inode};
+use crate::exit::sentence;
 use crate::holder::HolderError;
 use crate::http::Client;
 use crate::pull::{Ask, PullError, Rest, Stream, Wanted};
-use crate::spool::{Contents, Entries, State};
+use crate::spool::{ContentRow, Contents, Entries, State};
 use crate::state::StateError;
 use pace::Pace;
 use read_ahead::ReadAhead;
-use skiff_protocol::Digest;
 use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
+use skiff_protocol::{Digest, Ranges};
 use smol::channel::{Receiver, Sender, bounded};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -240,13 +241,10 @@ impl Hydration {
         found.into_iter().filter_map(path).collect()
     }
 
-    /// Whether the cold file with this descriptor number is one of these; then somebody waits for it.
-    pub fn opened(&self, fd: i32) -> Result<bool, HydrateError> {
+    /// If the cold file with this descriptor number is one of these, somebody waits for it.
+    pub fn opened(&self, fd: i32) -> Result<(), HydrateError> {
         let content = self.tables.borrow().cold.content_of(fd);
-        if let Some(content) = content {
-            self.want(content)?;
-        }
-        Ok(content.is_some())
+        content.map_or(Ok(()), |content| self.want(content))
     }
 
     /// Looks for everything that somebody waits for: signals may have been lost, or what was to bring it has
@@ -309,7 +307,7 @@ impl Hydration {
         &self,
         content: u32,
         offset: u64,
-        get: impl Fn(u32) -> Result<Option<crate::spool::ContentRow>, PullError>,
+        get: impl Fn(u32) -> Result<Option<ContentRow>, PullError>,
     ) -> Result<bool, PullError> {
         let Some((next, into)) = self.place.get() else { return Ok(false) };
         if content <= next {
@@ -361,11 +359,7 @@ impl Hydration {
     }
 
     /// The body of a request for these contents.
-    fn request(
-        &self,
-        contents: skiff_protocol::Ranges,
-        urgent: bool,
-    ) -> Result<Vec<u8>, PullError> {
+    fn request(&self, contents: Ranges, urgent: bool) -> Result<Vec<u8>, PullError> {
         let ask = Ask {
             wanted: &self.wanted,
             held: &self.journal.held,
@@ -382,7 +376,7 @@ impl Hydration {
     }
 
     fn trouble(&self, error: Option<&PullError>) {
-        let said = error.map(|error| crate::exit::sentence(error));
+        let said = error.map(|error| sentence(error));
         self.progress.borrow_mut().trouble = said;
     }
 }

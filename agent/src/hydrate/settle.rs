@@ -2,9 +2,10 @@
 //! waits for a file waits for the disk.
 
 use super::{HydrateError, Hydration};
-use crate::apply::ApplyError;
+use crate::apply::{ApplyError, Beneath};
 use crate::pull::PullError;
 use crate::spool::State;
+use crate::state::StateError;
 use crate::sync;
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,9 +33,9 @@ impl Hydration {
     pub(super) async fn settle(&self) -> Result<(), HydrateError> {
         let (filled, layers) = {
             let shared = &mut *self.tables.borrow_mut();
-            let copy = |layer: &crate::apply::Beneath| layer.root().try_clone_to_owned();
+            let copy = |layer: &Beneath| layer.root().try_clone_to_owned();
             let layers: Result<Vec<_>, _> = shared.layers.iter().map(copy).collect();
-            let layers = layers.map_err(|e| crate::state::StateError::io(&self.directory, e))?;
+            let layers = layers.map_err(|e| StateError::io(&self.directory, e))?;
             (shared.cold.take_filled(), layers)
         };
         if filled.is_empty() {

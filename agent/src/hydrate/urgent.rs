@@ -1,13 +1,10 @@
 //! Requests for what somebody waits for, each on a connection of its own that is kept.
 
 use super::Hydration;
-use super::background::{Filling, Pause};
-use crate::apply::ContentWriter;
+use super::background::Pause;
 use crate::http::Client;
-use crate::inflate::Inflater;
-use crate::pull::{Answer, Packs, PullError};
-use crate::report::Report;
-use crate::spool::{Space, State};
+use crate::pull::PullError;
+use crate::spool::{ContentRow, State};
 use skiff_protocol::Ranges;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -82,7 +79,7 @@ impl Hydration {
             let shared = self.tables.borrow();
             let row = shared.contents.get(number)?;
             if let Some(row) = row.filter(|row| row.state == State::Urgent) {
-                let row = crate::spool::ContentRow { arrived: 0, ..row };
+                let row = ContentRow { arrived: 0, ..row };
                 shared.contents.put(number, &row)?;
                 ranges.insert(number);
             }
@@ -90,17 +87,6 @@ impl Hydration {
         if ranges.is_empty() {
             return Ok(());
         }
-        let request = self.request(ranges.clone(), true)?;
-        let mut answer = Answer::post(client, &request).await?;
-        let plan = answer.plan(&[], &mut Report::silent()).await?;
-        let space = Space::Chosen(Box::new(ranges));
-        let packs = Packs::of(&plan, &space, &self.tables.borrow().contents)?;
-        let writer = ContentWriter::new(space, State::Urgent);
-        let mut sink = Filling { hydration: self, writer, waits: false };
-        let taken = packs.take(&mut answer, &mut Inflater::new(), &mut sink).await;
-        self.with_tables(|tables| sink.writer.suspend(tables))?;
-        taken?;
-        answer.finish(client).await;
-        Ok(())
+        self.bring(client, ranges, true).await
     }
 }

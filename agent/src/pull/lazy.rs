@@ -160,7 +160,6 @@ pub(super) async fn fetch(
         accelerator: context.options.accelerator.clone(),
         deployment: context.deployment,
         plan: plan.id.0,
-        target: context.target.name(),
         images: deployment.images.list.iter().map(journal_image).collect(),
         held: context.holdings.clone(),
         layers: deployment.snapshots.directories().map(|path| vec![path.to_owned()]).collect(),

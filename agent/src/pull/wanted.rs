@@ -5,10 +5,12 @@
 
 use super::PullError;
 use crate::applications::Name;
+use serde::{Deserialize, Serialize};
 use skiff_protocol::limits::{MAX_REFERENCE, MAX_WANTED};
 
 /// What to bring.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// Images, by their references, at least one.
     Images(Vec<String>),

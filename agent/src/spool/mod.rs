@@ -19,7 +19,7 @@ mod queue;
 mod space;
 
 pub use contents::{ContentRow, Contents, Origin, State};
-pub use entries::{Entries, EntryId, Stored};
+pub use entries::{Entries, EntryId};
 pub use queue::PathQueue;
 pub use space::Space;
 

@@ -1,15 +1,23 @@
 //! The agent's daemon, and its holder.
 
 use super::process::{Daemon, wait_for};
-use super::skiff::Skiff;
+use super::skiff::{Skiff, high_water};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const BREAK_TIME: &str = "/proc/sys/fs/lease-break-time";
+
+/// The kernel's setting is one for the machine, so one test of a process at a time has daemons: the one that holds
+/// this.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A running `skiff daemon`. When it is dropped, its holder goes, too, and the kernel's setting is put back.
 #[derive(Debug)]
@@ -44,6 +52,11 @@ impl SkiffDaemon {
     /// Process id.
     pub fn id(&self) -> u32 {
         self.daemon.id()
+    }
+
+    /// Its peak resident set so far, in bytes.
+    pub fn peak_rss(&self) -> u64 {
+        high_water(&format!("/proc/{}/status", self.id())).unwrap()
     }
 
     /// What it has said so far.

@@ -21,7 +21,7 @@ mod wan;
 
 pub use accelerator::Accelerator;
 pub use containerd::{Container, Containerd, Mounted, Stock};
-pub use lazy::{SkiffDaemon, end_holder};
+pub use lazy::{SkiffDaemon, alone, end_holder};
 pub use netns::NetNs;
 pub use postgres::{PASSWORD, Postgres};
 pub use process::{Daemon, run, wait_for};

@@ -173,7 +173,7 @@ impl Drop for Running {
     }
 }
 
-fn high_water(status_file: &str) -> Option<u64> {
+pub(super) fn high_water(status_file: &str) -> Option<u64> {
     let status = fs::read_to_string(status_file).ok()?;
     // Before `exec` these are the test's own pages.
     if !status.starts_with("Name:\tskiff") {

@@ -31,7 +31,6 @@ fn no_way_leads_around_a_lease() {
     let (base, entries) = (base(), entries());
     let mut failed = Vec::new();
     for (name, case) in cases {
-        // Every start of everything is a line in what a failure prints.
         println!("{name}");
         let tried = catch_unwind(AssertUnwindSafe(|| {
             let startable = Startable::new(&base, &entries);
