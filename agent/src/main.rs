@@ -114,7 +114,7 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
             }
         }
         Command::Mount { image, directory } => {
-            open_target(options).await?.mount(image, directory).await?;
+            open_target(options).await?.mount(image, &state.empty(), directory).await?;
         }
         Command::Trace(asked) => {
             let accelerator = match asked.print {

@@ -9,6 +9,7 @@
 //!                were to go
 //!   hydrating/ID/   that of a pull whose images can be started and are not all there (see `hydrate`)
 //!   lease-break-time   the kernel's setting before it was changed (see `cold`)
+//!   empty/       a layer without files (see `target::mounting`)
 //!   daemon.sock, holder.sock   where daemon and holder listen
 //! ```
 //!
@@ -101,6 +102,11 @@ impl StateDir {
     /// Where the holder listens.
     pub fn holder_socket(&self) -> PathBuf {
         self.path.join("holder.sock")
+    }
+
+    /// A directory that is always empty; whoever needs it makes it.
+    pub fn empty(&self) -> PathBuf {
+        self.path.join("empty")
     }
 
     /// Makes the scratch directory of a pull one that is hydrated: no later pull removes it.

@@ -1,6 +1,7 @@
 //! What becomes of cold files when the daemon, its holder, the link, or the image goes away.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::hard::noise;
@@ -315,6 +316,22 @@ fn privileges_are_there_when_a_program_runs() {
     let length =
         rustix::fs::getxattr(it.layer.join("capable"), "security.capability", &mut value[..]);
     assert_eq!(value[..length.unwrap()], *capability);
+}
+
+#[test]
+fn a_cold_program_runs_from_an_image_that_is_mounted() {
+    let _alone = alone();
+    let program = Entry::file("echo", fs::read("/bin/echo").unwrap()).mode(0o755);
+    let it = Startable::new(&[], &[program]);
+    let point = it.sandbox.directory("point");
+    it.skiff.run(&["mount", IMAGE, point.to_str().unwrap()]).ok("mount");
+    let run = || Command::new(point.join("echo")).arg("it runs").output();
+    assert_eq!(run().unwrap().stdout, b"it runs\n");
+    // As the daemon and the holder may have for a moment after an open has gone on.
+    let writer = fs::OpenOptions::new().write(true).open(it.layer.join("echo")).unwrap();
+    assert_eq!(run().unwrap().stdout, b"it runs\n");
+    drop(writer);
+    unmount(&point, UnmountFlags::DETACH).unwrap();
 }
 
 #[test]

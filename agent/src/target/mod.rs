@@ -285,10 +285,16 @@ impl Target {
         }
     }
 
-    /// Mounts the tree of an image on a directory, read-only.
-    pub async fn mount(&self, name: &str, directory: &Path) -> Result<(), TargetError> {
+    /// Mounts the tree of an image on a directory, read-only. `empty` is a directory of ours that is empty, or is
+    /// made.
+    pub async fn mount(
+        &self,
+        name: &str,
+        empty: &Path,
+        directory: &Path,
+    ) -> Result<(), TargetError> {
         let layers = self.layer_dirs(self.image(name).await?.snapshot).await?;
-        mounting::mount(&layers, directory)
+        mounting::mount(&layers, empty, directory)
     }
 
     /// What unfinished pulls left in the target: keys of snapshots, and in a plain directory also

@@ -1,7 +1,11 @@
 //! The tree of an image, read-only, on a directory.
 //!
-//! One layer is bound; several are the lower layers of an overlay. The options of a mount must fit
-//! into one page. So the layers are named relative to the directory that all of them lie in
+//! The layers are the lower layers of an overlay. One layer alone is, too, with an empty directory below it: an overlay
+//! without an upper layer needs two. Were it bound instead, whoever executes a file that was cold a moment ago could
+//! meet `ETXTBSY`, since its bytes are written through a descriptor that stays open until after the waiting open went on. The
+//! kernel looks for writers in the overlay's own inode, which has none.
+//!
+//! The options of a mount must fit into one page. So the layers are named relative to the directory that all of them lie in
 //! (`12/fs:11/fs:…`), which becomes the working directory meanwhile, as containerd does it: more
 //! than 300 layers fit. (`fsconfig` with `lowerdir+` has no such limit, but needs Linux 6.5.)
 //!
@@ -9,30 +13,29 @@
 //! ended with `umount`.
 
 use super::TargetError;
-use rustix::mount::{
-    MountFlags, UnmountFlags, mount as mount_at, mount_bind, mount_remount, unmount,
-};
+use rustix::mount::{MountFlags, mount as mount_at};
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Mounts layers, top first.
-pub(super) fn mount(layers: &[PathBuf], directory: &Path) -> Result<(), TargetError> {
+/// Mounts layers, top first. `empty` is where the empty directory is, or is made.
+pub(super) fn mount(
+    layers: &[PathBuf],
+    empty: &Path,
+    directory: &Path,
+) -> Result<(), TargetError> {
     let failed = |source: io::Error| TargetError::Mount { path: directory.to_owned(), source };
     // The working directory changes below.
     let directory = directory.canonicalize().map_err(failed)?;
-    if let [layer] = layers {
-        let flags = MountFlags::BIND | MountFlags::RDONLY;
-        mount_bind(layer, &directory).map_err(|errno| failed(errno.into()))?;
-        return mount_remount(&directory, flags, c"").map_err(|errno| {
-            // Nothing may be left that can be written.
-            let _ = unmount(&directory, UnmountFlags::DETACH);
-            failed(errno.into())
-        });
-    }
     let base = common_base(layers)?;
-    let options = options(layers, base)?;
+    let options = if layers.len() == 1 {
+        std::fs::create_dir_all(empty).map_err(failed)?;
+        let empty = empty.canonicalize().map_err(failed)?;
+        options([layers, &[empty]].concat().as_slice(), base)?
+    } else {
+        options(layers, base)?
+    };
     let before = std::env::current_dir();
     std::env::set_current_dir(base).map_err(failed)?;
     let mounted =
