@@ -89,7 +89,9 @@ impl http_body::Body for ChannelBody {
         self.receiver.poll_recv(context).map(|bytes| {
             let bytes = bytes?;
             self.metrics.sent(bytes.len() as u64);
-            self.place.iter().for_each(Place::moved_on);
+            if let Some(place) = &mut self.place {
+                place.moves_on(bytes.len());
+            }
             Some(Ok(Frame::data(bytes)))
         })
     }

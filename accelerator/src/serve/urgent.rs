@@ -1,9 +1,12 @@
 //! Urgent answers go first: while a program on a device waits for a file, the device's link is for that.
 //!
 //! ```text
-//! urgent answer of a deployment     ──────────▶│ all is with the connection, or the device is gone
+//! urgent answer of a deployment     ──────────▶│ it has a head start, or the device is gone
 //! other answers of that deployment  ═══▶ ┄┄┄┄ ═══▶   give their connection nothing meanwhile
 //! ```
+//!
+//! The head start is [`HEAD_START`] bytes, or all of a shorter answer. The rest shares the link: a connection that was
+//! idle grows its window over many round trips, in which the link would stand still.
 //!
 //! Only answers of one deployment on one accelerator know of one another; another accelerator's cost time. An urgent
 //! answer that makes no progress for [`PATIENCE`] (its device is gone, and TCP has not noticed) holds nobody back any
@@ -15,6 +18,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+/// Bytes of an urgent answer that go alone.
+pub const HEAD_START: u64 = 64 << 10;
 /// How long an urgent answer may stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -29,7 +34,7 @@ pub struct Deployments(Mutex<HashMap<Deployment, Arc<Lane>>>);
 #[derive(Debug)]
 struct Lane(watch::Sender<Urgent>);
 
-/// Its urgent answers.
+/// Its urgent answers that hold others back.
 #[derive(Debug, Clone, Copy)]
 struct Urgent {
     /// How many are outstanding.
@@ -45,6 +50,10 @@ pub struct Place {
     name: Deployment,
     lane: Arc<Lane>,
     is_urgent: bool,
+    /// Whether it holds others back.
+    is_ahead: bool,
+    /// Bytes that went to its connection.
+    sent: u64,
 }
 
 impl Deployments {
@@ -68,7 +77,8 @@ impl Deployments {
                 *urgent = Urgent { count: urgent.count + 1, progress: Instant::now() }
             });
         }
-        Some(Place { deployments: Arc::clone(self), name, lane, is_urgent })
+        let (deployments, is_ahead) = (Arc::clone(self), is_urgent);
+        Some(Place { deployments, name, lane, is_urgent, is_ahead, sent: 0 })
     }
 }
 
@@ -97,19 +107,27 @@ impl Place {
         self.is_urgent || self.lane.0.borrow().count == 0
     }
 
-    /// Something of this answer went to its connection.
-    pub fn moved_on(&self) {
-        if self.is_urgent {
+    /// So many more bytes of this answer are going to its connection; all before them went.
+    pub fn moves_on(&mut self, bytes: usize) {
+        if self.sent >= HEAD_START {
+            self.end_head_start();
+        }
+        self.sent += bytes as u64;
+        if self.is_ahead {
             self.lane.0.send_modify(|urgent| urgent.progress = Instant::now());
+        }
+    }
+
+    fn end_head_start(&mut self) {
+        if std::mem::take(&mut self.is_ahead) {
+            self.lane.0.send_modify(|urgent| urgent.count -= 1);
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.is_urgent {
-            self.lane.0.send_modify(|urgent| urgent.count -= 1);
-        }
+        self.end_head_start();
         let mut lanes = self.deployments.lanes();
         // The map's and ours: nobody else can get one while the map is locked.
         if Arc::strong_count(&self.lane) == 2 {
@@ -136,12 +154,16 @@ mod tests {
         assert!(other.is_free() && urgent[0].is_free() && !plain.is_free());
         let mut turn = Box::pin(plain.turn());
         assert!((&mut turn).now_or_never().is_none());
-        let [first, second] = urgent;
+        let [first, mut second] = urgent;
         assert!(first.turn().now_or_never().is_some() && other.turn().now_or_never().is_some());
         drop(first);
+        second.moves_on(40_000);
+        second.moves_on(40_000);
         assert!((&mut turn).now_or_never().is_none());
-        drop(second);
+        second.moves_on(0);
         turn.await;
+        drop(second);
+        assert!(plain.is_free());
         drop(plain);
         assert_eq!(deployments.lanes().len(), 1, "the other deployment's");
         drop(other);
@@ -151,14 +173,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_device_that_is_gone_holds_nobody_back() {
         let deployments = Arc::new(Deployments::default());
-        let urgent = deployments.enter(ONE, true).unwrap();
+        let mut urgent = deployments.enter(ONE, true).unwrap();
         let plain = deployments.enter(ONE, false).unwrap();
         let started = Instant::now();
         tokio::time::sleep(PATIENCE / 2).await;
-        urgent.moved_on();
+        urgent.moves_on(1);
         plain.turn().await;
         assert_eq!(started.elapsed(), PATIENCE / 2 + PATIENCE);
-        urgent.moved_on();
+        urgent.moves_on(1);
         assert!(plain.turn().now_or_never().is_none(), "it moves on after all");
     }
 }

@@ -130,18 +130,13 @@ impl Hydration {
 struct Filling<'h> {
     hydration: &'h Hydration,
     writer: ContentWriter,
-    /// Whether somebody waits for it. If not, it waits for those that are.
+    /// Whether somebody waits for it.
     urgent: bool,
 }
 
 impl PackSink for Filling<'_> {
     async fn ready(&mut self) {
         smol::future::yield_now().await;
-        while !self.urgent && self.hydration.outstanding.get() > 0 {
-            if self.hydration.calm.1.recv().await.is_err() {
-                return;
-            }
-        }
     }
 
     fn seek(&mut self, offset: u64) -> Result<(), PullError> {

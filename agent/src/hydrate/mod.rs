@@ -96,8 +96,6 @@ pub struct Hydration {
     removed: (Sender<()>, Receiver<()>),
     /// Something is in the queue.
     ring: (Sender<()>, Receiver<()>),
-    /// Nothing is outstanding any more.
-    calm: (Sender<()>, Receiver<()>),
     progress: RefCell<Progress>,
 }
 
@@ -170,7 +168,6 @@ impl Hydration {
             queue: RefCell::default(),
             removed: bounded(1),
             ring: bounded(1),
-            calm: bounded(1),
             progress: RefCell::new(progress),
         };
         Ok((hydration, stream, client))

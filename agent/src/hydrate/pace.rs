@@ -10,7 +10,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(400);
 const WINDOW: Duration = Duration::from_millis(500);
 /// However slow or fast the stream is, content bytes.
 const LEAST: u64 = 32 * 1024;
-const MOST: u64 = 2 * 1024 * 1024;
+const MOST: u64 = 16 * 1024 * 1024;
 
 /// A measurement.
 #[derive(Debug)]

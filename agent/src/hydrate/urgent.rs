@@ -61,8 +61,6 @@ impl Hydration {
             self.outstanding.set(self.outstanding.get() + 1);
             let done = self.fetch_urgently(&contents, client).await;
             self.outstanding.set(self.outstanding.get() - 1);
-            // The background goes on; if it does not wait, it is not told.
-            let _ = self.calm.0.try_send(());
             match done {
                 Ok(()) => return,
                 Err(error) => self.trouble(Some(&error)),
