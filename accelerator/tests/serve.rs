@@ -178,8 +178,18 @@ fn a_device_resumes_with_the_packs_that_it_lacks() {
     assert_eq!(rest.packs.keys().collect::<Vec<_>>(), [&1, &3]);
     assert!(rest.packs.iter().all(|(number, pack)| whole.packs[number] == *pack));
     assert_eq!((plan_id(&rest), &rest.layers), (plan_id(&whole), &whole.layers));
+    let mut cut = resume.clone();
+    cut.part = Part::Rest { plan: plan_id(&whole), have: ranges(&[0, 2]) };
+    let again = ask(address, &cut);
+    assert!(again.layers.is_empty() && again.packs == rest.packs);
     resume.held.push(held("new")).unwrap();
     assert_eq!(ask(address, &resume).failure().0, FailureCode::PlanChanged);
+
+    let mut metadata = request(&["old"], &[]);
+    metadata.part = Part::Metadata;
+    let answer = ask(address, &metadata);
+    assert_eq!((plan_id(&answer), &answer.layers), (plan_id(&whole), &whole.layers));
+    assert!(answer.packs.is_empty() && answer.plan.unwrap().wire_bytes < 1000);
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Ranges {
     /// Adds a number that is not below any that was added before. When the list is full the last
     /// range is stretched, so that the set then holds more than was asked for, never less: right for
     /// what is needed ([`crate::request::Part::Repair`]), wrong for what one has
-    /// ([`crate::request::Part::Resume`]); a caller with a full list of those leaves the rest out.
+    /// ([`crate::request::Part::Rest`]), which is what [`Ranges::insert_if_room`] is for.
     pub fn insert(&mut self, number: u32) {
         let full = self.0.is_full();
         match self.0.last_mut() {
@@ -36,6 +36,15 @@ impl Ranges {
                 // There is room: a full list took the arm above.
                 let _ = self.0.push(Range { first: number, last: number });
             }
+        }
+    }
+
+    /// Adds a number that is not below any that was added before, unless the list is full: the set then holds less
+    /// than was asked for, never more.
+    pub fn insert_if_room(&mut self, number: u32) {
+        let joins = self.0.last().is_some_and(|range| number <= range.last.saturating_add(1));
+        if joins || !self.0.is_full() {
+            self.insert(number);
         }
     }
 
@@ -73,5 +82,13 @@ mod tests {
         assert_eq!(ranges.iter().count(), MAX_RANGES);
         assert!((20..20 + 4 * 300).step_by(4).all(|number| ranges.contains(number)));
         assert!(!ranges.contains(6) && !ranges.contains(21));
+
+        let mut ranges = Ranges::new();
+        for number in (0..4 * 300).step_by(4) {
+            ranges.insert_if_room(number);
+        }
+        ranges.insert_if_room(4 * 255 + 1);
+        assert_eq!(ranges.iter().count(), MAX_RANGES);
+        assert!(ranges.contains(4 * 255 + 1) && !ranges.contains(4 * 255 + 2));
     }
 }

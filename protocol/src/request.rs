@@ -42,8 +42,8 @@ pub struct Hydration<'a> {
     pub deployment: [u8; 16],
     /// How many files the device can keep cold, that is, start without. 0: it fetches everything first.
     pub cold_files: u32,
-    /// Whether a program on the device waits for what is asked. While such an answer is outstanding, the
-    /// accelerator sends nothing else to the same deployment.
+    /// Whether a program on the device waits for what is asked: such an answer has a head start of other answers
+    /// to the same deployment.
     pub urgent: bool,
     /// The device's class, which chooses among hot sets ([`is_class`]); may be empty.
     pub class: &'a str,
@@ -139,6 +139,15 @@ pub enum Part {
         /// Contents that are needed.
         contents: Ranges,
     },
+    /// Of that plan, no metadata, and every pack but these, which the device has: a stream was cut (since version 1.3).
+    Rest {
+        /// The plan's ID.
+        plan: Digest,
+        /// Packs that the device has.
+        have: Ranges,
+    },
+    /// Metadata and no packs: the device may have contents of them, and asks for the others then (since version 1.3).
+    Metadata,
 }
 
 impl<'a> DeployRequest<'a> {

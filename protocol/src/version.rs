@@ -15,7 +15,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 2 };
+    pub const CURRENT: Self = Self { major: 1, minor: 3 };
 
     /// Whether the peer knows base layers: [`crate::record::Record::Base`] and [`crate::record::Parent::Layer`].
     pub const fn has_bases(self) -> bool {
@@ -25,5 +25,10 @@ impl Version {
     /// Whether the peer's requests end with [`crate::request::Hydration`].
     pub const fn has_hydration(self) -> bool {
         self.minor >= 2
+    }
+
+    /// Whether the peer knows [`crate::request::Part::Rest`] and [`crate::request::Part::Metadata`].
+    pub const fn has_rest(self) -> bool {
+        self.minor >= 3
     }
 }

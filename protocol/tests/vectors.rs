@@ -96,7 +96,9 @@ fn requests() {
     for (name, part) in [
         ("request", Part::Whole),
         ("request-resume", Part::Resume { plan: B, have: contents.clone() }),
-        ("request-repair", Part::Repair { plan: B, contents }),
+        ("request-repair", Part::Repair { plan: B, contents: contents.clone() }),
+        ("request-rest", Part::Rest { plan: B, have: contents }),
+        ("request-metadata", Part::Metadata),
     ] {
         let request = request(part);
         let mut buffer = [0; 1024];

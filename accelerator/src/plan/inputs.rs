@@ -74,12 +74,12 @@ impl Inputs {
         (version == VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
     }
 
-    /// Whether a request for a part of the plan can be one of these inputs. A repair has no metadata, so
+    /// Whether a request for a part of the plan can be one of these inputs. A repair or a rest has no metadata, so
     /// that it may name the images otherwise, by digest; a device that resumes gets metadata, which repeat its
     /// references and say indexes of its held images.
     pub fn are_of(&self, request: &DeployRequest<'_>) -> bool {
         match &request.part {
-            Part::Repair { .. } => self.has_named(&request.want, true),
+            Part::Repair { .. } | Part::Rest { .. } => self.has_named(&request.want, true),
             _ => self.has_named(&request.want, false) && self.has_held(request),
         }
     }

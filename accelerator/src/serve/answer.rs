@@ -17,7 +17,7 @@ use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_PACK;
 use skiff_protocol::request::{DeployRequest, Part, Purpose};
 use skiff_protocol::response::{self, Complete, FailureCode, Notice, Phase};
-use skiff_protocol::{Digest, Version};
+use skiff_protocol::{Digest, Ranges, Version};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -141,7 +141,9 @@ async fn kept<L: Library>(
 /// The plan that a request names.
 fn named(part: &Part) -> Option<Digest> {
     match part {
-        Part::Resume { plan, .. } | Part::Repair { plan, .. } => Some(*plan),
+        Part::Resume { plan, .. } | Part::Repair { plan, .. } | Part::Rest { plan, .. } => {
+            Some(*plan)
+        }
         _ => None,
     }
 }
@@ -195,6 +197,16 @@ async fn shipment<'s, L: Library>(
         Part::Resume { plan: asked, have } => {
             same_plan(*asked, plan.id)?;
             (whole(), Some(have.clone()))
+        }
+        Part::Rest { plan: asked, have } => {
+            same_plan(*asked, plan.id)?;
+            let (_, cutter, first_packs) = whole();
+            ((None, cutter, first_packs), Some(have.clone()))
+        }
+        Part::Metadata => {
+            let mut all = Ranges::new();
+            (0..prepared.cutter.space().packs()).for_each(|number| all.insert(number));
+            (whole(), Some(all))
         }
         Part::Repair { plan: asked, contents } => {
             same_plan(*asked, plan.id)?;

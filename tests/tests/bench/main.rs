@@ -7,7 +7,6 @@ mod applications;
 mod graph;
 mod ingest;
 mod start;
-mod start_opened;
 mod updates;
 
 use std::time::Duration;

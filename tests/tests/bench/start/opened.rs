@@ -1,0 +1,81 @@
+//! What a service opens of its image until it is ready, recorded beside the registry.
+
+use super::ground::Ground;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use skiff_tests::harness::{Containerd, Outcome, Sandbox, Skiff};
+use std::collections::HashSet;
+use std::io::Write;
+
+/// Files, together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sizes {
+    /// How many.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their bytes, each compressed alone by `gzip -9`.
+    pub gzip: u64,
+}
+
+/// The files of the new image that are opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opened {
+    /// All of them.
+    pub all: Sizes,
+    /// Those with contents that the old image does not have.
+    pub changed: Sizes,
+}
+
+impl Opened {
+    /// Pulls and starts the image in the cloud, and tells that accelerator what was opened that should know it.
+    pub fn record(ground: &Ground) -> Self {
+        let sandbox = Sandbox::new();
+        let device = Containerd::start_in(&sandbox, &ground.wan.cloud);
+        let skiff = Skiff::containerd(&sandbox, &device.socket());
+        let url = ground.knowing.url();
+        for image in [&ground.old, &ground.new] {
+            ground.wan.cloud.inside(|| skiff.pull(&[image], &url).ok("pull"));
+        }
+        let old: HashSet<_> =
+            device.tree(&ground.old).nodes.values().filter_map(|node| node.content).collect();
+        let new = device.tree(&ground.new);
+        let list = trace(ground, &device, &skiff, &["--print"]).stdout;
+        trace(ground, &device, &skiff, &["--accelerator", &url]);
+
+        let mounted = device.mount(&ground.new);
+        let mut opened = Self::default();
+        for path in list.lines().filter_map(|line| line.strip_prefix('/')) {
+            let content = std::fs::read(mounted.path.join(path)).unwrap();
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(&content).unwrap();
+            let (bytes, gzip) = (content.len() as u64, encoder.finish().unwrap().len() as u64);
+            opened.all.add(bytes, gzip);
+            let digest = new.nodes.get(path.as_bytes()).and_then(|node| node.content);
+            if digest.is_none_or(|digest| !old.contains(&digest)) {
+                opened.changed.add(bytes, gzip);
+            }
+        }
+        opened
+    }
+}
+
+impl Sizes {
+    fn add(&mut self, bytes: u64, gzip: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+        self.gzip += gzip;
+    }
+}
+
+/// Traces a container from its start.
+fn trace(ground: &Ground, device: &Containerd, skiff: &Skiff, more: &[&str]) -> Outcome {
+    let port = ground.service.port.to_string();
+    let arguments = ["trace", "--image", &ground.new, "--until-port", &port];
+    ground.wan.cloud.inside(|| {
+        let trace = skiff.start(&[&arguments[..], more].concat());
+        assert!(trace.wait_for_output());
+        let _container = device.container(&ground.new, "traced");
+        trace.finish().ok("trace")
+    })
+}
