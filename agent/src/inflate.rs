@@ -20,15 +20,21 @@ pub struct Inflater {
     done: bool,
 }
 
-impl Inflater {
-    /// A decoder at the start of a stream.
-    pub fn new() -> Self {
+impl Default for Inflater {
+    fn default() -> Self {
         Self {
             state: Box::default(),
             window: vec![0; WINDOW].into_boxed_slice(),
             at: 0,
             done: false,
         }
+    }
+}
+
+impl Inflater {
+    /// A decoder at the start of a stream.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Starts over, for the next stream.

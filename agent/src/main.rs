@@ -1,62 +1,17 @@
-//! `skiff`, the agent: brings container images to an edge device through an accelerator.
-//!
-//! One thread does everything; a few helper threads of `smol` wait for the network. Memory is
-//! fixed, whatever the image's size: what grows with an image lies in scratch files (`spool`).
-//!
-//! | module | what it does |
-//! |---|---|
-//! | `cli` | the command line |
-//! | `pull` | one deployment, from request to commit |
-//! | `applications` | images that are deployed and taken back together |
-//! | `trace` | what containers open while they start |
-//! | `http` | one POST and its streamed answer, over `async-h1` |
-//! | `inflate` | raw deflate in a fixed window |
-//! | `spool` | the table of contents, on disk |
-//! | `apply` | writes entries and contents into snapshot directories |
-//! | `cold` | files that stand before their bytes are there, under leases |
-//! | `hydrate` | brings those bytes |
-//! | `daemon` | does that in the background |
-//! | `holder` | keeps cold files open while there is no daemon |
-//! | `target` | where images go: containerd, or a plain directory |
-//! | `containerd` | containerd's gRPC API over its Unix socket |
-//! | `state` | the agent's own directory: lock and scratch |
-//! | `sync` | brings data to the disk |
-//! | `sys` | system calls that rustix does not have |
-//! | `report` | what is said meanwhile |
-//! | `exit` | errors to sentences and exit codes |
+//! The program `skiff`: from the command line to what the library does.
 
-mod applications;
-mod apply;
-mod cli;
-mod cold;
-mod containerd;
-mod daemon;
-mod exit;
-mod holder;
-mod http;
-mod hydrate;
-mod inflate;
-mod platform;
-mod pull;
-mod report;
-mod spool;
-mod state;
-mod sync;
-mod sys;
-mod target;
-mod trace;
-
-use applications::Name;
-use cli::{Command, Options};
-use daemon::{PullRequest, Request};
-use exit::Failed;
-use pull::{Laziness, PullOptions, pull};
-use report::{Report, json_line};
 use serde::Serialize;
-use state::{Lock, StateDir};
+use skiff::applications::{self, Name};
+use skiff::cli::{self, Command, Options};
+use skiff::daemon::{self, PullRequest, Request};
+use skiff::exit::{self, Failed};
+use skiff::holder;
+use skiff::pull::{Laziness, PullOptions, pull};
+use skiff::report::{self, Report, json_line};
+use skiff::state::{Lock, StateDir};
+use skiff::target::{ImageRecord, ListedImage, Target};
+use skiff::trace::{self, trace};
 use std::process::ExitCode;
-use target::{ImageRecord, ListedImage, Target};
-use trace::trace;
 
 fn main() -> ExitCode {
     // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in

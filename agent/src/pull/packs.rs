@@ -7,6 +7,7 @@ use skiff_protocol::limits::MAX_ENCODED_PACK;
 use skiff_protocol::response::{Codec, Complete, Pack};
 
 /// Where the bytes of packs go.
+#[allow(async_fn_in_trait, reason = "the agent has one thread: nothing is sent to another")]
 pub trait PackSink {
     /// Waits until more may be read, and lets other tasks run: a fast stream always has more, and would keep a
     /// daemon's one thread for itself.
