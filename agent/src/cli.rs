@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::applications::Name;
-use crate::pull::{Laziness, Wanted};
+use crate::pull::{Budget, Laziness, Wanted};
 use crate::trace::{Flags, TraceOptions};
 use lexopt::prelude::*;
 use skiff_protocol::request::is_class;
@@ -29,7 +29,7 @@ usage:
   skiff status                                      list what is still to come, and what
                                                     unfinished pulls left
   skiff gc                                          remove what they left
-  skiff daemon [--class NAME]                       pull so that images can be started before
+  skiff daemon [--class NAME] [--limit-rate N]      pull so that images can be started before
                                                     they are all there, and bring the rest
   skiff holder [--socket PATH]                      keep the daemon's files open over its
                                                     restarts; it starts one by itself
@@ -37,6 +37,11 @@ usage:
 pull options:
   --dry-run           only say how many bytes it would be
   --max-bytes N       refuse to receive more
+  --no-full-download  refuse what does not build on what is on the device
+  --limit-rate N      receive no more than N bytes per second
+  --tries N           give up after N tries in a row that bring nothing [no limit, once an
+                      accelerator has answered]
+  --max-seconds N     give up after N seconds
   --lazy HOW          start before it is all there: auto (where a daemon runs and the
                       file system has leases), require (or fail), never [auto]
   --wait              return only when everything is there
@@ -99,7 +104,7 @@ pub enum Command {
         /// Only measure.
         dry_run: bool,
         /// Byte budget.
-        max_bytes: Option<u64>,
+        budget: Budget,
         /// Whether to start before it is all there.
         lazy: Laziness,
         /// Return only when everything is there.
@@ -109,6 +114,8 @@ pub enum Command {
     Daemon {
         /// The device's class, for hot sets.
         class: String,
+        /// Most bytes per second, over all that it receives.
+        rate: Option<u64>,
     },
     /// Keep the daemon's files.
     Holder {
@@ -204,7 +211,11 @@ pub fn parse(
             Long("root") => root = Some(PathBuf::from(parser.value()?)),
             Long("state") => state = Some(PathBuf::from(parser.value()?)),
             Long("json") => json = true,
-            Long("max-bytes") => more.max_bytes = Some(parser.value()?.parse()?),
+            Long("max-bytes") => more.budget.max_bytes = Some(parser.value()?.parse()?),
+            Long("no-full-download") => more.budget.only_delta = true,
+            Long("limit-rate") => more.budget.rate = Some(positive(parser.value()?.parse()?)?),
+            Long("tries") => more.budget.tries = Some(positive(parser.value()?.parse()?)?),
+            Long("max-seconds") => more.budget.max_seconds = Some(parser.value()?.parse()?),
             Long("dry-run") => more.dry_run = true,
             Long("lazy") => more.lazy = Some(laziness(&parser.value()?.string()?)?),
             Long("wait") => more.wait = true,
@@ -241,7 +252,7 @@ pub fn parse(
 /// Options of single commands, which take them out.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct More {
-    max_bytes: Option<u64>,
+    budget: Budget,
     dry_run: bool,
     lazy: Option<Laziness>,
     wait: bool,
@@ -252,12 +263,12 @@ struct More {
 
 impl More {
     fn pull(&mut self, wanted: Wanted) -> Command {
-        let Self { max_bytes, dry_run, lazy, wait, .. } = self;
+        let Self { budget, dry_run, lazy, wait, .. } = self;
         let lazy = lazy.take().unwrap_or(Laziness::Auto);
         Command::Pull {
             wanted,
             dry_run: take(dry_run),
-            max_bytes: take(max_bytes),
+            budget: take(budget),
             lazy,
             wait: take(wait),
         }
@@ -271,6 +282,13 @@ fn laziness(word: &str) -> Result<Laziness, UsageError> {
         "never" => Ok(Laziness::Never),
         _ => Err(UsageError(format!("--lazy is auto, require or never, not '{word}'"))),
     }
+}
+
+fn positive<N: Default + PartialEq>(number: N) -> Result<N, UsageError> {
+    if number == N::default() {
+        return Err(UsageError("--tries and --limit-rate are at least 1".to_owned()));
+    }
+    Ok(number)
 }
 
 fn class(name: String) -> Result<String, UsageError> {
@@ -317,7 +335,10 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
         ("ls", true) => Command::List,
         ("status", true) => Command::Status,
         ("gc", true) => Command::Collect,
-        ("daemon", true) => Command::Daemon { class: take(&mut more.class).unwrap_or_default() },
+        ("daemon", true) => {
+            let (class, rate) = (take(&mut more.class), take(&mut more.budget.rate));
+            Command::Daemon { class: class.unwrap_or_default(), rate }
+        }
         ("holder", true) => Command::Holder { socket: take(&mut more.socket) },
         ("ls" | "status" | "gc" | "daemon" | "holder", false) => {
             return Err(UsageError(format!("{verb} takes no argument")));
@@ -327,7 +348,8 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
 }
 
 fn misplaced() -> UsageError {
-    let text = "--dry-run, --max-bytes, --lazy and --wait go with pull and deploy, \
+    let text = "--dry-run, --max-bytes, --no-full-download, --tries, --max-seconds, --lazy and --wait \
+                go with pull and deploy, --limit-rate with them and with daemon, \
                 --class with daemon and trace, --socket with holder, \
                 --image, --application, --until-port, --for and --print with trace";
     UsageError(text.to_owned())
@@ -346,8 +368,9 @@ mod tests {
         let options = parsed("pull a:1 --accelerator=http://h:1 b:2 --dry-run --root /r").unwrap();
         let wanted = Wanted::Images(vec!["a:1".to_owned(), "b:2".to_owned()]);
         let pull = |wanted, dry_run, max_bytes| {
+            let budget = Budget { max_bytes, ..Budget::default() };
             let (lazy, wait) = (Laziness::Auto, false);
-            Command::Pull { wanted, dry_run, max_bytes, lazy, wait }
+            Command::Pull { wanted, dry_run, budget, lazy, wait }
         };
         assert_eq!(options.command, pull(wanted, true, None));
         assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));
@@ -377,6 +400,8 @@ mod tests {
             ("trace", "one container"),
             ("ls --dry-run", "--dry-run"),
             ("pull a --max-bytes many", "many"),
+            ("pull a --tries 0", "at least 1"),
+            ("ls --limit-rate 5", "--limit-rate"),
             ("pull a --lazy=sometimes", "'sometimes'"),
             ("pull a --class x", "--class"),
             ("daemon --class ../x", "'../x'"),

@@ -98,7 +98,8 @@ fn code(failed: &Failed) -> u8 {
         Failed::Pull(error) => match error {
             PullError::NotLazy(_) | PullError::Holder(_) => 10,
             PullError::Request(_) | PullError::Http(HttpError::BadUrl { .. }) => 2,
-            PullError::Http(_) | PullError::Link { .. } => 4,
+            PullError::Http(_) | PullError::Link { .. } | PullError::OutOfTime => 4,
+            PullError::NoDelta { .. } => 5,
             PullError::Refused { code, .. } => match code {
                 FailureCode::NotFound | FailureCode::NoPlatform => 3,
                 FailureCode::BadImage => 6,

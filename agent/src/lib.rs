@@ -17,6 +17,7 @@
 //! | `hydrate` | brings those bytes |
 //! | `daemon` | does that in the background |
 //! | `holder` | keeps cold files open while there is no daemon |
+//! | `pause` | waits between tries |
 //! | `target` | where images go: containerd, or a plain directory |
 //! | `containerd` | containerd's gRPC API over its Unix socket |
 //! | `state` | the agent's own directory: lock and scratch |
@@ -36,6 +37,7 @@ pub mod holder;
 pub mod http;
 pub mod hydrate;
 pub mod inflate;
+pub mod pause;
 pub mod platform;
 pub mod pull;
 pub mod report;

@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     };
     let state = StateDir::new(options.state.clone());
     let done = match &options.command {
-        Command::Daemon { class } => daemon::run(state, class.clone()).map_err(Failed::from),
+        Command::Daemon { class, rate } => {
+            daemon::run(state, class.clone(), *rate).map_err(Failed::from)
+        }
         Command::Holder { socket } => {
             let socket = socket.clone().unwrap_or_else(|| state.holder_socket());
             holder::keep(&socket).map_err(Failed::from)
@@ -94,10 +96,10 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
 
 /// Pulls through the daemon if there is one, else here.
 async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> {
-    let Command::Pull { wanted, dry_run, max_bytes, lazy, wait } = &options.command else {
+    let Command::Pull { wanted, dry_run, budget, lazy, wait } = &options.command else {
         return Ok(());
     };
-    let (wanted, dry_run, max_bytes, lazy) = (wanted.clone(), *dry_run, *max_bytes, *lazy);
+    let (wanted, dry_run, budget, lazy) = (wanted.clone(), *dry_run, *budget, *lazy);
     let accelerator = options.accelerator.clone().ok_or(Failed::NoAccelerator)?;
     if lazy != Laziness::Never
         && let Some(daemon) = daemon::connect(&state.daemon_socket())
@@ -106,7 +108,7 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
             wanted,
             accelerator,
             dry_run,
-            max_bytes,
+            budget,
             require_lazy: lazy == Laziness::Require,
             wait: *wait,
             containerd: options.containerd.clone(),
@@ -127,7 +129,7 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
     if lazy == Laziness::Auto && !dry_run {
         report.eager("no daemon is running");
     }
-    let pull_options = PullOptions { wanted, accelerator, dry_run, max_bytes, lazy };
+    let pull_options = PullOptions { wanted, accelerator, dry_run, budget, lazy };
     let pulled = pull(&pull_options, &mut target, state, &lock, &mut report, None).await;
     report.clear();
     report.done(&pulled.result?);

@@ -85,6 +85,8 @@ enum Event<'a> {
     Plan { packs: u32, content_bytes: u64, wire_bytes: u64, exact: bool },
     Transferred { content_bytes: u64, of: u64 },
     Damaged { contents: u32 },
+    Resumed { contents: u32, bytes: u64 },
+    Waiting { reason: &'a str, seconds: f64 },
     Eager { reason: &'a str },
     Cold { files: usize },
     Hydrating { files: usize, bytes: u64 },
@@ -173,6 +175,19 @@ impl Report {
         self.line(&format!(
             "{contents} files of images on this device are not as they were; fetching them instead"
         ));
+    }
+
+    /// An earlier pull has brought some of it.
+    pub fn resumed(&mut self, contents: u32, bytes: u64) {
+        self.event(&Event::Resumed { contents, bytes });
+        self.line(&format!("{} are there from a pull that did not end", size(bytes)));
+    }
+
+    /// Something failed that may pass.
+    pub fn waiting(&mut self, reason: &str, pause: Duration) {
+        let seconds = pause.as_secs_f64();
+        self.event(&Event::Waiting { reason, seconds });
+        self.line(&format!("{reason}; trying again in {seconds:.0} s"));
     }
 
     /// Everything is there and is being made durable.

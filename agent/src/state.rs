@@ -211,13 +211,18 @@ impl StateDir {
     /// Removes what dead pulls have left. The lock must be held.
     pub fn remove_leftovers(&self) -> Result<usize, StateError> {
         let found = self.leftovers()?;
-        found.iter().try_for_each(|leftover| self.remove(leftover))?;
+        found.iter().try_for_each(|leftover| self.remove(&leftover.id))?;
         Ok(found.len())
     }
 
+    /// The scratch directory of a dead pull.
+    pub fn scratch_of(&self, leftover: &Leftover) -> PathBuf {
+        self.path.join("pulls").join(&leftover.id)
+    }
+
     /// Removes the scratch directory of a dead pull. The lock must be held.
-    pub fn remove(&self, leftover: &Leftover) -> Result<(), StateError> {
-        let path = self.path.join("pulls").join(&leftover.id);
+    pub fn remove(&self, id: &str) -> Result<(), StateError> {
+        let path = self.path.join("pulls").join(id);
         fs::remove_dir_all(&path).map_err(|e| StateError::io(&path, e))
     }
 }

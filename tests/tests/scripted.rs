@@ -229,7 +229,7 @@ fn a_deployment_or_rollback_that_is_killed_is_done_or_not() {
             let next = (1..9).find(|version| ![current, previous].contains(version)).unwrap();
             let (url, _) = serve(answer_with(next));
             let running = device.skiff.start(&["deploy", "shop", "--accelerator", &url]);
-            std::thread::sleep(long * time / (TIMES - 4));
+            std::thread::sleep(2 * long * time / TIMES);
             // It is killed.
             drop(running);
             device.skiff.run(&["gc"]).ok("gc");
@@ -249,7 +249,7 @@ fn a_deployment_or_rollback_that_is_killed_is_done_or_not() {
         check(current, previous);
         for time in 0..TIMES {
             let running = device.skiff.start(&["rollback", "shop"]);
-            std::thread::sleep(long * time / (TIMES - 4));
+            std::thread::sleep(2 * long * time / TIMES);
             drop(running);
             device.skiff.run(&["gc"]).ok("gc");
             if device.records()["db"] == previous {

@@ -63,6 +63,7 @@ pub struct ContentWriter {
     skip: u64,
     /// Where the next byte lies in the content space.
     at: u64,
+    begun_anew: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +84,7 @@ struct Current {
 impl ContentWriter {
     /// A writer at the start of a content space, for those of its contents that are in this state.
     pub fn new(space: Space, takes: State) -> Self {
-        Self { space, takes, current: None, next: 0, skip: 0, at: 0 }
+        Self { space, takes, current: None, next: 0, skip: 0, at: 0, begun_anew: false }
     }
 
     /// The content that the next byte belongs to, or a lower number.
@@ -97,12 +98,12 @@ impl ContentWriter {
     }
 
     /// Goes to a place in the content space.
-    pub fn seek(&mut self, tables: &mut Tables<'_>, offset: u64) -> Result<(), ApplyError> {
+    pub fn seek(&mut self, contents: &Contents, offset: u64) -> Result<(), ApplyError> {
         if self.at == offset {
             return Ok(());
         }
-        self.suspend(tables)?;
-        let place = self.space.locate(tables.contents, offset)?;
+        self.suspend(contents)?;
+        let place = self.space.locate(contents, offset)?;
         let place =
             place.ok_or(ApplyError::Contradiction("a pack lies behind the last content"))?;
         (self.next, self.skip) = place;
@@ -132,7 +133,7 @@ impl ContentWriter {
                 Some(mut current) => {
                     current.write(now)?;
                     if ends {
-                        current.close(tables)?;
+                        self.begun_anew |= !current.close(tables)?;
                     } else {
                         self.current = Some(current);
                     }
@@ -147,14 +148,27 @@ impl ContentWriter {
         Ok(())
     }
 
+    /// Writes down how far it is, for a process that goes on with it.
+    pub fn note(&self, contents: &Contents) -> Result<(), ApplyError> {
+        match &self.current {
+            Some(current) => Ok(contents.put(current.number, &current.row)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a content turned out wrong that did not arrive in one piece. It is missing again.
+    pub fn has_begun_anew(&self) -> bool {
+        self.begun_anew
+    }
+
     /// Puts a content aside that is not complete.
-    pub fn suspend(&mut self, tables: &Tables<'_>) -> Result<(), ApplyError> {
+    pub fn suspend(&mut self, contents: &Contents) -> Result<(), ApplyError> {
         if let Some(current) = self.current.take() {
             self.next = current.number;
             self.skip = current.at;
             // Unless its files were removed meanwhile.
-            if tables.contents.get(current.number)?.is_some_and(|row| row.state == self.takes) {
-                tables.contents.put(current.number, &current.row)?;
+            if contents.get(current.number)?.is_some_and(|row| row.state == self.takes) {
+                contents.put(current.number, &current.row)?;
             }
         }
         Ok(())
@@ -183,7 +197,7 @@ fn open(
         let layer = layer_of(tables.layers, stored.layer)?;
         let path = stored.entry.suffix.to_vec();
         let file = match &tables.files {
-            Files::New(_) if row.arrived == 0 => create_file(layer, &path)?,
+            Files::New(_) if !row.begun => create_file(layer, &path)?,
             Files::New(_) => {
                 layer.open(&path, OFlags::RDWR).map_err(|e| ApplyError::path("open", &path, e))?
             }
@@ -193,6 +207,7 @@ fn open(
             },
         };
         let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
+        let row = ContentRow { begun: true, ..row };
         let paced = Paced::default();
         return Ok(Some(Current { number, row, file, entry, path, at, hash, paced }));
     }
@@ -219,21 +234,30 @@ impl Current {
         Ok(())
     }
 
-    /// The last byte of the content was written; others may be missing still.
-    fn close(mut self, tables: &mut Tables<'_>) -> Result<(), ApplyError> {
+    /// The last byte of the content was written; others may be missing still. Gives false if it is to begin anew.
+    fn close(mut self, tables: &mut Tables<'_>) -> Result<bool, ApplyError> {
         if self.row.arrived < self.row.size {
-            return Ok(tables.contents.put(self.number, &self.row)?);
+            tables.contents.put(self.number, &self.row)?;
+            return Ok(true);
         }
-        let found = match self.hash.take() {
+        let hash = self.hash.take();
+        let in_one_piece = hash.is_some();
+        let found = match hash {
             Some(hash) => Digest(hash.finalize().into()),
             None => hash_file(&self.file, &mut vec![0; PIECE])
                 .map_err(|e| ApplyError::path("read back", &self.path, e))?,
         };
-        if found != self.row.sha256 {
+        if found == self.row.sha256 {
+            complete(tables, self.number, self.row, self.entry, self.file)?;
+            return Ok(true);
+        }
+        // The part from before may not have reached the disk before the power went.
+        tables.contents.put(self.number, &ContentRow { arrived: 0, ..self.row })?;
+        if in_one_piece {
             let path = printable(&self.path);
             return Err(ApplyError::WrongContent { path, digest: self.row.sha256 });
         }
-        complete(tables, self.number, self.row, self.entry, self.file)
+        Ok(false)
     }
 }
 

@@ -9,7 +9,8 @@ use super::ApplyError;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat,
-    fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, lsetxattr, utimensat,
+    fchmod, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, lsetxattr,
+    utimensat,
 };
 use rustix::io::Errno;
 use skiff_protocol::record::Metadata;
@@ -48,6 +49,24 @@ pub fn set_at(
     }
     utimensat(parent, name, &times(path, meta)?, nofollow)
         .map_err(|e| ApplyError::path("set the times of", path, e))
+}
+
+/// Removes what a file has from an earlier name: its extended attributes, as far as the file system has such.
+pub fn clear_xattrs(fd: impl AsFd) -> rustix::io::Result<()> {
+    let fd = fd.as_fd();
+    let mut names = vec![0; XATTR_MAX];
+    let len = match flistxattr(fd, &mut names[..]) {
+        Err(Errno::NOTSUP) => 0,
+        len => len?,
+    };
+    for name in names[..len].split(|&byte| byte == 0) {
+        // A security module's label belongs to the file's place, and can't be removed.
+        let label = name.starts_with(b"security.") && name != b"security.capability";
+        if !name.is_empty() && !label {
+            fremovexattr(fd, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Room for the attributes of a file that is copied.

@@ -4,6 +4,7 @@
 //! entry   ──▶ entry     makes directories, links, devices, whiteouts at once; files later
 //! content ──▶ content   writes a file as its bytes arrive, checks SHA-256, copies to its twins
 //!             local     the same from a file of a held image
+//!             take_over the same from a file of an earlier pull that did not end
 //! end     ──▶ finish    hard links, then the times of directories
 //!             placeholder  files that stand before their bytes are there
 //!             reroot    a stack that is too deep becomes one layer
@@ -25,6 +26,7 @@ mod local;
 mod metadata;
 mod placeholder;
 mod reroot;
+mod take_over;
 mod writeback;
 
 pub use beneath::{Beneath, open_directory};
@@ -34,6 +36,7 @@ pub use finish::finish;
 pub use local::copy_held;
 pub use placeholder::{Kept, check_filled, lease_cold, leave_removed, make_placeholders};
 pub use reroot::reroot;
+pub use take_over::{Unfinished, take_over};
 pub use writeback::Writeback;
 
 use crate::spool::SpoolError;

@@ -21,7 +21,7 @@ pub fn make_placeholders(
     entries: &mut Entries,
     layers: &mut [Beneath],
 ) -> Result<u32, ApplyError> {
-    contents.missing()?;
+    contents.missing(|_| true)?;
     let mut made = 0;
     entries.each(|_, stored| {
         let Kind::File { content } = stored.entry.kind else { return Ok(()) };

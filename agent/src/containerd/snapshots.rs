@@ -89,6 +89,18 @@ impl Client {
             .await
     }
 
+    /// The mounts of a snapshot that is not committed.
+    pub async fn mounts(&self, snapshotter: &str, key: &str) -> Result<Option<Mounted>, GrpcError> {
+        // The request has the same fields.
+        let ask = SnapshotKey { snapshotter: snapshotter.to_owned(), key: key.to_owned() };
+        let call = "/containerd.services.snapshots.v1.Snapshots/Mounts";
+        match self.unary::<_, MountsResponse>(call, &ask).await {
+            Ok(answer) => Ok(Mounted::parse(&answer.mounts)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn make(
         &self,
         call: &'static str,

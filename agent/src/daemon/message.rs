@@ -1,7 +1,7 @@
 //! What `skiff` asks the daemon: a line of JSON on its Unix socket. The answer is lines of
 //! [`Said`](crate::report::Said), the last of them an exit code.
 
-use crate::pull::Wanted;
+use crate::pull::{Budget, Wanted};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -29,8 +29,8 @@ pub struct PullRequest {
     pub accelerator: String,
     /// Only measure.
     pub dry_run: bool,
-    /// Byte budget.
-    pub max_bytes: Option<u64>,
+    /// What it may cost.
+    pub budget: Budget,
     /// Fail if it can't be started before it is all there.
     pub require_lazy: bool,
     /// Answer only when everything is there.

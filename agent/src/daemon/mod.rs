@@ -93,11 +93,11 @@ struct Daemon {
 }
 
 /// Runs until a signal ends it.
-pub fn run(state: StateDir, class: String) -> Result<(), DaemonError> {
+pub fn run(state: StateDir, class: String, rate: Option<u64>) -> Result<(), DaemonError> {
     let signals = Signals::open().map_err(DaemonError::Signals)?;
     let _lock = only_one(&state)?;
     let executor = Rc::new(LocalExecutor::new());
-    let (daemon, began) = Daemon::start(state, class, Rc::clone(&executor))?;
+    let (daemon, began) = Daemon::start(state, class, rate, Rc::clone(&executor))?;
     let daemon = Rc::new(daemon);
     smol::block_on(executor.run(async {
         for (hydration, client) in began {
@@ -126,10 +126,12 @@ impl Daemon {
     fn start(
         state: StateDir,
         class: String,
+        rate: Option<u64>,
         executor: Rc<LocalExecutor<'static>>,
     ) -> Result<(Self, Vec<(Hydration, Client)>), DaemonError> {
         let external = notify::is_expected();
-        let (guard, kept) = Guard::new(&state, external, class).map_err(DaemonError::Hydrate)?;
+        let (guard, kept) =
+            Guard::new(&state, external, class, rate).map_err(DaemonError::Hydrate)?;
         let guard = Rc::new(guard);
         let mut kept = Kept::new(kept);
         let mut zeros = zeros::read(state.path());

@@ -98,7 +98,7 @@ impl Daemon {
             wanted: asked.wanted.clone(),
             accelerator: asked.accelerator.clone(),
             dry_run: asked.dry_run,
-            max_bytes: asked.max_bytes,
+            budget: asked.budget,
             lazy: if asked.require_lazy { Laziness::Require } else { Laziness::Auto },
         };
         let guard = Some(&*self.guard);

@@ -1,5 +1,6 @@
 //! One POST, one streamed answer.
 
+use super::rate::Rate;
 use super::wire::{Counters, Wire};
 use http_types::{Method, Request, Response, StatusCode, Url};
 use smol::future::FutureExt;
@@ -63,6 +64,8 @@ pub struct Client {
     idle: Option<TcpStream>,
     /// Longest silence.
     patience: Duration,
+    /// How fast to read, with all others that came of it.
+    rate: Option<Arc<Rate>>,
 }
 
 impl Client {
@@ -81,13 +84,19 @@ impl Client {
         if url.host_str().is_none_or(str::is_empty) {
             return Err(bad("it names no host"));
         }
-        Ok(Self { url, counters: Arc::default(), requests: 0, idle: None, patience: PATIENCE })
+        let (counters, rate) = (Arc::default(), None);
+        Ok(Self { url, counters, requests: 0, idle: None, patience: PATIENCE, rate })
     }
 
     /// Another client of the same accelerator, which counts for itself.
     pub fn another(&self) -> Self {
-        let (url, patience) = (self.url.clone(), self.patience);
-        Self { url, counters: Arc::default(), requests: 0, idle: None, patience }
+        let (url, patience, rate) = (self.url.clone(), self.patience, self.rate.clone());
+        Self { url, counters: Arc::default(), requests: 0, idle: None, patience, rate }
+    }
+
+    /// Receives no more bytes per second than this.
+    pub fn set_rate(&mut self, rate: Option<Arc<Rate>>) {
+        self.rate = rate;
     }
 
     /// Waits no longer than this for a connection, for the head of an answer, and within it.
@@ -185,7 +194,7 @@ impl Client {
         let response = timed(self.patience, exchange)
             .await
             .map_err(|source| HttpError::Exchange { url: url.clone(), source })?;
-        Ok(Body { response, url, stream, patience: self.patience })
+        Ok(Body { response, url, stream, patience: self.patience, rate: self.rate.clone() })
     }
 
     async fn connect(&self) -> Result<TcpStream, HttpError> {
@@ -194,6 +203,9 @@ impl Client {
         let connect = async {
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
+            if let Some(rate) = &self.rate {
+                rate.set_up(&stream);
+            }
             Ok(stream)
         };
         let connected = timed(CONNECT_TIMEOUT.min(self.patience), connect).await;
@@ -235,6 +247,7 @@ pub struct Body {
     url: String,
     stream: TcpStream,
     patience: Duration,
+    rate: Option<Arc<Rate>>,
 }
 
 impl Body {
@@ -261,7 +274,11 @@ impl embedded_io::ErrorType for Body {
 
 impl embedded_io_async::Read for Body {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, BodyError> {
-        Ok(timed(self.patience, self.response.read(buf)).await?)
+        let read = timed(self.patience, self.response.read(buf)).await?;
+        if let Some(rate) = &self.rate {
+            smol::Timer::after(rate.read(read)).await;
+        }
+        Ok(read)
     }
 }
 

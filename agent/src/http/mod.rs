@@ -14,6 +14,8 @@
 //! Bytes are counted on the socket, heads and chunk framing included.
 
 mod client;
+mod rate;
 mod wire;
 
 pub use client::{Body, Client, HttpError};
+pub use rate::Rate;

@@ -5,43 +5,16 @@ use super::{HydrateError, Hydration};
 use crate::apply::ContentWriter;
 use crate::http::Client;
 use crate::inflate::Inflater;
-use crate::pull::{Answer, PackSink, Packs, PullError, Stream};
+use crate::pause::{Pause, SHORTEST};
+use crate::pull::{Answer, Missing, PackSink, Packs, PullError, Stream};
 use crate::report::Report;
-use crate::spool::{Space, State};
-use skiff_protocol::Ranges;
+use crate::spool::State;
+use skiff_protocol::Digest;
 use skiff_protocol::response::Pack;
 use std::time::{Duration, Instant};
 
-/// Pauses after failures: they double, up to the longest.
-const SHORTEST: Duration = Duration::from_millis(500);
+/// The longest pause after a failure.
 const LONGEST: Duration = Duration::from_secs(30);
-
-/// Grows with each failure.
-#[derive(Debug)]
-pub(super) struct Pause {
-    next: Duration,
-    longest: Duration,
-}
-
-impl Pause {
-    pub(super) fn new(longest: Duration) -> Self {
-        Self { next: SHORTEST, longest }
-    }
-
-    /// Waits between half and the whole of the next pause, so that devices that failed together do not come
-    /// back together.
-    pub(super) async fn wait(&mut self) {
-        let mut random = [0; 1];
-        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-        let part = 128 + u32::from(random[0]) / 2;
-        smol::Timer::after(self.next * part / 256).await;
-        self.next = (self.next * 2).min(self.longest);
-    }
-
-    pub(super) fn over(&mut self) {
-        self.next = SHORTEST;
-    }
-}
 
 impl Hydration {
     /// Brings everything.
@@ -56,10 +29,11 @@ impl Hydration {
                 Some(stream) => {
                     self.unless_removed(async { self.take(stream, false).await.map(drop) }).await
                 }
-                None => {
-                    let missing =
-                        self.tables.borrow().contents.missing().map_err(PullError::from)?;
-                    if missing.is_empty() {
+                None => match self.missing()? {
+                    Some(missing) => {
+                        self.unless_removed(self.bring(&mut client, missing, false)).await
+                    }
+                    None => {
                         if self.tables.borrow().contents.all_done().map_err(PullError::from)? {
                             return Ok(());
                         }
@@ -67,8 +41,7 @@ impl Hydration {
                         smol::Timer::after(SHORTEST).await;
                         continue;
                     }
-                    self.unless_removed(self.bring(&mut client, missing, false)).await
-                }
+                },
             };
             self.place.set(None);
             self.trouble(done.as_ref().err());
@@ -82,6 +55,18 @@ impl Hydration {
                 }
             }
         }
+    }
+
+    /// What to ask for: the packs that did not arrive, then what else is missing.
+    fn missing(&self) -> Result<Option<Missing>, PullError> {
+        let contents = &self.tables.borrow().contents;
+        let plan = Digest(self.journal.plan);
+        if let Some(pack_len) = self.journal.pack_len
+            && let Some(missing) = Missing::packs(contents, plan, pack_len)?
+        {
+            return Ok(Some(missing));
+        }
+        Missing::contents(contents, plan, |_| true)
     }
 
     /// Gives the work up if nothing of it is needed any more.
@@ -101,13 +86,13 @@ impl Hydration {
     pub(super) async fn bring(
         &self,
         client: &mut Client,
-        contents: Ranges,
+        missing: Missing,
         urgent: bool,
     ) -> Result<(), PullError> {
-        let request = self.request(contents.clone(), urgent)?;
+        let Missing { part, space } = missing;
+        let request = self.request(part, urgent)?;
         let mut answer = Answer::post(client, &request).await?;
         let plan = answer.plan(&[], &mut Report::silent()).await?;
-        let space = Space::Chosen(Box::new(contents));
         let packs = Packs::of(&plan, &space, &self.tables.borrow().contents)?;
         let takes = if urgent { State::Urgent } else { State::Pending };
         let writer = ContentWriter::new(space, takes);
@@ -120,7 +105,7 @@ impl Hydration {
         let Stream { mut answer, mut inflater, packs, writer } = stream;
         let mut sink = Filling { hydration: self, writer, urgent };
         let taken = packs.take(&mut answer, &mut inflater, &mut sink).await;
-        self.with_tables(|tables| sink.writer.suspend(tables))?;
+        sink.writer.suspend(&self.tables.borrow().contents)?;
         taken?;
         Ok(answer)
     }
@@ -140,7 +125,7 @@ impl PackSink for Filling<'_> {
     }
 
     fn seek(&mut self, offset: u64) -> Result<(), PullError> {
-        Ok(self.hydration.with_tables(|tables| self.writer.seek(tables, offset))?)
+        Ok(self.writer.seek(&self.hydration.tables.borrow().contents, offset)?)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
@@ -155,6 +140,7 @@ impl PackSink for Filling<'_> {
     }
 
     fn took(&mut self, _: &Pack) -> Result<bool, PullError> {
+        self.writer.note(&self.hydration.tables.borrow().contents)?;
         Ok(true)
     }
 }

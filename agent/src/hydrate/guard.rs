@@ -3,6 +3,7 @@
 use super::HydrateError;
 use crate::cold::{BreakTime, Cold, Inode, leases_hold, most_cold_files};
 use crate::holder::{Holder, HolderError};
+use crate::http::Rate;
 use crate::state::{StateDir, StateError};
 use rustix::fd::OwnedFd;
 use std::cell::{Cell, RefCell};
@@ -11,6 +12,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Keeps cold files safe, whichever deployment they are of.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub struct Guard {
     /// What the self-test said of each file system.
     tested: RefCell<BTreeMap<u64, Result<(), String>>>,
     class: String,
+    rate: Option<Arc<Rate>>,
 }
 
 impl Guard {
@@ -34,6 +37,7 @@ impl Guard {
         state: &StateDir,
         external: bool,
         class: String,
+        rate: Option<u64>,
     ) -> Result<(Self, Vec<(Inode, OwnedFd)>), HydrateError> {
         let most = most_cold_files();
         let holder_path = state.holder_socket();
@@ -48,6 +52,7 @@ impl Guard {
             used: Cell::new(0),
             tested: RefCell::default(),
             class,
+            rate: rate.map(|rate| Arc::new(Rate::new(rate))),
         };
         Ok((guard, kept))
     }
@@ -70,6 +75,11 @@ impl Guard {
     /// The device's class, for hot sets.
     pub fn class(&self) -> &str {
         &self.class
+    }
+
+    /// How much all that it does may receive.
+    pub fn rate(&self) -> Option<Arc<Rate>> {
+        self.rate.clone()
     }
 
     /// Whether leases hold on the file system of a layer's directory; the error says why not. Tried once for each

@@ -22,6 +22,8 @@ pub struct Journal {
     pub id: String,
     /// Base address of the accelerator.
     pub accelerator: String,
+    /// The length of its packs, if the accelerator takes requests for the rest of them.
+    pub pack_len: Option<u32>,
     /// Names the deployment to the accelerator.
     pub deployment: [u8; 16],
     /// The plan whose contents are numbered here.

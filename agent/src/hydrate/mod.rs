@@ -47,7 +47,6 @@ use crate::state::StateError;
 use pace::Pace;
 use read_ahead::ReadAhead;
 use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
-use skiff_protocol::{Digest, Ranges};
 use smol::channel::{Receiver, Sender, bounded};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -137,7 +136,10 @@ impl Hydration {
         rest: Rest,
         guard: Rc<Guard>,
     ) -> Result<(Self, Option<Stream>, Client), HydrateError> {
-        let Rest { journal, directory, contents, entries, layers, cold, stream, client } = rest;
+        let Rest { journal, directory, contents, entries, layers, cold, stream, mut client } = rest;
+        if let Some(rate) = guard.rate() {
+            client.set_rate(Some(rate));
+        }
         let wanted = Wanted::Images(journal.images.iter().map(JournalImage::pinned).collect());
         let mut cold_bytes = 0;
         for number in 0..contents.count() {
@@ -355,8 +357,8 @@ impl Hydration {
         done
     }
 
-    /// The body of a request for these contents.
-    fn request(&self, contents: Ranges, urgent: bool) -> Result<Vec<u8>, PullError> {
+    /// The body of a request for this part.
+    fn request(&self, part: Part, urgent: bool) -> Result<Vec<u8>, PullError> {
         let ask = Ask {
             wanted: &self.wanted,
             held: &self.journal.held,
@@ -368,8 +370,7 @@ impl Hydration {
                 class: self.guard.class(),
             },
         };
-        let plan = Digest(self.journal.plan);
-        ask.encode(Purpose::Deliver, Part::Repair { plan, contents })
+        ask.encode(Purpose::Deliver, part)
     }
 
     fn trouble(&self, error: Option<&PullError>) {

@@ -1,11 +1,12 @@
 //! Requests for what somebody waits for, each on a connection of its own that is kept.
 
 use super::Hydration;
-use super::background::Pause;
 use crate::http::Client;
-use crate::pull::PullError;
-use crate::spool::{ContentRow, State};
-use skiff_protocol::Ranges;
+use crate::pause::Pause;
+use crate::pull::{Missing, PullError};
+use crate::spool::{ContentRow, Space, State};
+use skiff_protocol::request::Part;
+use skiff_protocol::{Digest, Ranges};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -85,6 +86,9 @@ impl Hydration {
         if ranges.is_empty() {
             return Ok(());
         }
-        self.bring(client, ranges, true).await
+        let plan = Digest(self.journal.plan);
+        let part = Part::Repair { plan, contents: ranges.clone() };
+        let missing = Missing { part, space: Space::Chosen(Box::new(ranges)) };
+        self.bring(client, missing, true).await
     }
 }

@@ -40,6 +40,19 @@ impl Answer {
         Ok(frame)
     }
 
+    /// Reads the end of an answer that has no packs.
+    pub async fn without_packs(mut self, client: &mut Client) -> Result<Option<Self>, PullError> {
+        loop {
+            match self.frame().await?.kind {
+                Kind::HotComplete => {}
+                Kind::Complete => break,
+                _ => return Err(PullError::Unexpected("a frame behind the metadata")),
+            }
+        }
+        self.finish(client).await;
+        Ok(None)
+    }
+
     /// Reads to the end of the body, so that the connection can be used again.
     pub async fn finish(self, client: &mut Client) {
         client.reuse(self.body).await;

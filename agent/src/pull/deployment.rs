@@ -279,6 +279,11 @@ impl Deployment {
         Ok(())
     }
 
+    /// Whether something of it is on the device already.
+    pub fn builds_on_held(&self) -> bool {
+        self.sources_used.contains(&true) || self.snapshots.builds_on_held()
+    }
+
     /// Compares what came with what the plan announced.
     pub fn agrees_with(&self, plan: &Plan) -> Result<(), PullError> {
         // Each layer is one image's or a base.

@@ -22,6 +22,18 @@ pub enum PullError {
     /// The holder of cold files does not do its part.
     #[error(transparent)]
     Holder(#[from] crate::holder::HolderError),
+    /// Everything would have to come.
+    #[error(
+        "nothing of this is on the device, and all of it is {}; leave out --no-full-download to bring it",
+        crate::report::size(*bytes)
+    )]
+    NoDelta {
+        /// Bytes of its files.
+        bytes: u64,
+    },
+    /// The time that the user gave is over.
+    #[error("the time is over (--max-seconds); what came is kept for the next pull")]
+    OutOfTime,
     /// The request can't be made.
     #[error("the request does not fit the protocol: {0}")]
     Request(&'static str),
@@ -109,4 +121,31 @@ pub enum PullError {
     /// containerd or the root directory failed.
     #[error(transparent)]
     Target(#[from] TargetError),
+}
+
+impl PullError {
+    /// Whether the same may go well later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Http(HttpError::Connect { .. } | HttpError::Exchange { .. })
+            | Self::Link { .. }
+            | Self::Stream { .. } => true,
+            Self::Refused { code, .. } => {
+                matches!(code, FailureCode::RegistryUnavailable | FailureCode::PlanChanged)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what came before is as good as it was.
+    pub fn leaves_what_came(&self) -> bool {
+        matches!(
+            self,
+            Self::Http(_)
+                | Self::Link { .. }
+                | Self::Stream { .. }
+                | Self::Refused { .. }
+                | Self::OutOfTime
+        )
+    }
 }

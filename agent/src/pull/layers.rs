@@ -52,6 +52,8 @@ pub struct NewLayer {
 #[derive(Debug, Default)]
 pub struct NewLayers {
     list: Vec<NewLayer>,
+    /// One of them has a parent that is held.
+    builds_on_held: bool,
     /// A Base record has come, and its layer has not.
     announced: Option<Digest>,
 }
@@ -86,6 +88,11 @@ impl NewLayers {
         self.list.iter().any(|layer| layer.makes_root)
     }
 
+    /// Whether one of them lies on what is held.
+    pub fn builds_on_held(&self) -> bool {
+        self.builds_on_held
+    }
+
     /// Makes the snapshot of the next layer; gives its directory.
     pub async fn begin(
         &mut self,
@@ -100,6 +107,7 @@ impl NewLayers {
             return Err(PullError::Unexpected("a layer too many"));
         }
         let (now, at_the_end) = self.parent(parent, held)?;
+        self.builds_on_held |= matches!(parent, Parent::Held(_));
         // Nothing is prepared on it yet that would keep it.
         if let (Parent::Held(_), Some(name)) = (parent, at_the_end)
             && !target.snapshot_exists(name).await?

@@ -15,18 +15,16 @@
 use super::commit::commit;
 use super::deployment::Deployment;
 use super::images::StoredImage;
-use super::{Answer, Context, PackSink, Packs, PullError, Received};
-use crate::apply::{
-    ApplyError, Beneath, ContentWriter, Files, Tables, copy_held, lease_cold, make_placeholders,
-};
+use super::source::{Missing, Source, Stream};
+use super::{Context, PullError, Received};
+use crate::apply::{ApplyError, Beneath, Tables, copy_held, lease_cold, make_placeholders};
 use crate::cold::Cold;
 use crate::http::Client;
 use crate::hydrate::{Journal, JournalImage};
-use crate::inflate::Inflater;
-use crate::report::{Report, Summary};
-use crate::spool::{Contents, Entries, Space, State};
+use crate::report::Summary;
+use crate::spool::{Contents, Entries};
 use crate::state::Scratch;
-use skiff_protocol::response::{Pack, Plan};
+use skiff_protocol::response::Plan;
 use std::path::{Path, PathBuf};
 
 /// Whether to start before it is all there.
@@ -59,19 +57,6 @@ pub struct Rest {
     pub stream: Option<Stream>,
     /// A client of the accelerator.
     pub client: Client,
-}
-
-/// A stream of packs, and how far it has come.
-#[derive(Debug)]
-pub struct Stream {
-    /// The answer.
-    pub answer: Answer,
-    /// Its decoder.
-    pub inflater: Inflater,
-    /// Its packs.
-    pub packs: Packs,
-    /// Where the next byte belongs.
-    pub writer: ContentWriter,
 }
 
 /// Decides whether this deployment is made lazily. Where it can't be but must, that is an error.
@@ -130,23 +115,19 @@ pub(super) async fn fetch(
     let Tables { contents, entries, layers, .. } = deployment.tables();
     cold.expect(make_placeholders(contents, entries, layers)? as usize);
 
-    let Received { mut answer, mut inflater, plan } = received;
-    let space = Space::Plan;
-    let packs = Packs::of(&plan, &space, &deployment.contents)?;
-    let mut writer = ContentWriter::new(space, State::Pending);
+    let plan = received.plan;
     let most = guard.free() as usize;
-    let mut ended = false;
+    let mut source = Source::new(received, &deployment.contents)?;
     if cold.left() > most {
-        let report = &mut *context.report;
-        let mut sink =
-            Sink { deployment, writer: &mut writer, cold: &mut cold, most, summary, report };
-        ended = packs.take(&mut answer, &mut inflater, &mut sink).await?.is_some();
+        let standing = Some((&mut cold, most));
+        let packs = |contents: &_| Missing::packs(contents, plan.id, plan.pack_len);
+        source.take(context, deployment, standing, summary, packs).await?;
         if cold.left() > most {
             return Err(PullError::NotLazy("too many local files are damaged".to_owned()));
         }
     }
     // Its file is closed before its lease is taken, and goes on through that.
-    writer.suspend(&deployment.tables())?;
+    let stream = source.stream(&deployment.contents)?;
     guard.never_break()?;
     let Tables { contents, entries, layers, .. } = deployment.tables();
     let opened = lease_cold(contents, entries, layers, None, &mut cold)?;
@@ -158,6 +139,7 @@ pub(super) async fn fetch(
     let mut journal = Journal {
         id: scratch.id().to_owned(),
         accelerator: context.options.accelerator.clone(),
+        pack_len: plan.version.has_rest().then_some(plan.pack_len),
         deployment: context.deployment,
         plan: plan.id.0,
         images: deployment.images.list.iter().map(journal_image).collect(),
@@ -190,7 +172,6 @@ pub(super) async fn fetch(
         result = journal.write(&directory).map_err(PullError::from);
     }
     let layers = deployment.take_layers();
-    let stream = (!ended).then_some(Stream { answer, inflater, packs, writer });
     let client = context.client.another();
     *rest = Some(Rest { journal, directory, contents, entries, layers, cold, stream, client });
     result
@@ -198,32 +179,4 @@ pub(super) async fn fetch(
 
 fn journal_image(image: &StoredImage) -> JournalImage {
     JournalImage { reference: image.reference.clone(), target: image.target.0 }
-}
-
-/// Standing files get the bytes, before any of them is under a lease, until few enough are without.
-struct Sink<'a> {
-    deployment: &'a mut Deployment,
-    writer: &'a mut ContentWriter,
-    cold: &'a mut Cold,
-    most: usize,
-    summary: &'a mut Summary,
-    report: &'a mut Report,
-}
-
-impl PackSink for Sink<'_> {
-    fn seek(&mut self, offset: u64) -> Result<(), PullError> {
-        let files = Files::Standing { cold: self.cold, relied: false };
-        Ok(self.writer.seek(&mut self.deployment.tables_with(files), offset)?)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
-        let files = Files::Standing { cold: self.cold, relied: false };
-        Ok(self.writer.write(&mut self.deployment.tables_with(files), bytes)?)
-    }
-
-    fn took(&mut self, pack: &Pack) -> Result<bool, PullError> {
-        self.summary.pack_bytes += u64::from(pack.encoded_len);
-        self.report.cold_files(self.cold.left());
-        Ok(self.cold.left() > self.most)
-    }
 }

@@ -6,7 +6,9 @@
 //! frames ─▶ records ─▶ blobs, contents, entries on disk           answer, deployment
 //!        └▶ packs   ─▶ files in the new snapshots                 packs
 //!   ▼
-//! eager: all packs; local copies; one more request for those      eager
+//! what an earlier pull has brought is taken over                  unfinished
+//!   ▼
+//! eager: all packs; local copies; one more request for those      eager, source
 //!        whose source was damaged
 //! lazy:  local copies; placeholders and leases for the rest       lazy
 //!   ▼
@@ -18,9 +20,15 @@
 //! ```
 //!
 //! Until the commit nothing that containerd would show has changed. Whatever fails before it, the
-//! prepared snapshots, the lease and the scratch directory are removed.
+//! prepared snapshots, the lease and the scratch directory are removed, unless something came that the next pull can
+//! use.
+//!
+//! A stream that is cut is asked for again, for as long as the user allows (`budget`), by packs (`source`). If the accelerator
+//! does not know the plan any more, the pull begins anew and takes over what it has brought, as does a pull after
+//! a crash or a power cut.
 
 mod answer;
+mod budget;
 mod commit;
 mod deployment;
 mod eager;
@@ -30,29 +38,36 @@ mod layers;
 mod lazy;
 mod packs;
 mod request;
+mod source;
+mod unfinished;
 mod wanted;
 
 pub use answer::Answer;
+pub use budget::Budget;
 pub use error::PullError;
-pub use lazy::{Laziness, Rest, Stream};
+pub use lazy::{Laziness, Rest};
 pub use packs::{PackSink, Packs};
 pub use request::{Ask, Holding};
+pub use source::{Missing, Stream};
 pub use wanted::Wanted;
 
 use crate::applications;
 use crate::apply::{Beneath, open_directory};
-use crate::http::Client;
+use crate::http::{Client, Rate};
 use crate::hydrate::Guard;
 use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
 use crate::state::{Lock, Scratch, StateDir};
 use crate::target::{HeldImage, ImageRecord, Target};
 use answer::decode;
+use budget::Tries;
 use deployment::Deployment;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::request::{Hydration, Part, Purpose};
 use skiff_protocol::response::Plan;
+use std::sync::Arc;
 use std::time::Instant;
+use unfinished::Earlier;
 
 /// What to pull, and from where.
 #[derive(Debug)]
@@ -63,8 +78,8 @@ pub struct PullOptions {
     pub accelerator: String,
     /// Only say how many bytes it would take.
     pub dry_run: bool,
-    /// Refuse to take more bytes than this.
-    pub max_bytes: Option<u64>,
+    /// What it may cost.
+    pub budget: Budget,
     /// Whether to start before it is all there.
     pub lazy: Laziness,
 }
@@ -91,6 +106,9 @@ struct Context<'a> {
     deployment: [u8; 16],
     report: &'a mut Report,
     guard: Option<&'a Guard>,
+    tries: Tries,
+    /// An accelerator has answered.
+    begun: bool,
 }
 
 /// Pulls images into the target. With a guard, files may be left cold.
@@ -108,17 +126,29 @@ pub async fn pull(
         if let Wanted::Application(name) = &options.wanted {
             applications::check_place(name, state, &target.name())?;
         }
-        let client = Client::new(&options.accelerator)?;
+        let mut client = Client::new(&options.accelerator)?;
+        let own = options.budget.rate.map(|rate| Arc::new(Rate::new(rate)));
+        client.set_rate(own.or_else(|| guard.and_then(Guard::rate)));
         let held = target.held().await?;
         let holdings = Holding::of(&held);
         let deployment = deployment_name();
         let guard = guard.filter(|_| options.lazy != Laziness::Never);
-        let mut context =
-            Context { options, target, state, client, held, holdings, deployment, report, guard };
-        let mut summary = if options.dry_run {
-            measure(&mut context).await?
-        } else {
-            in_scratch(&mut context, &mut rest).await?
+        let mut context = Context {
+            options,
+            target,
+            state,
+            client,
+            held,
+            holdings,
+            deployment,
+            report,
+            guard,
+            tries: Tries::new(&options.budget),
+            begun: false,
+        };
+        let mut summary = match options.dry_run {
+            true => measure(&mut context).await?,
+            false => until_done(&mut context, &mut rest).await?,
         };
         summary.bytes_received = context.client.counters().received();
         summary.bytes_sent = context.client.counters().sent();
@@ -143,7 +173,10 @@ impl Context<'_> {
         Ask {
             wanted: &self.options.wanted,
             held: &self.holdings,
-            max_bytes: self.options.max_bytes,
+            max_bytes: self.options.budget.max_bytes.map(|max| {
+                // What came already is of the budget, too.
+                max.saturating_sub(self.client.counters().received())
+            }),
             hydration: Hydration {
                 deployment: self.deployment,
                 cold_files: self.guard.map_or(0, Guard::free),
@@ -157,7 +190,23 @@ impl Context<'_> {
         let body = self.ask().encode(purpose, part)?;
         let mut answer = Answer::post(&mut self.client, &body).await?;
         let plan = answer.plan(&self.held, self.report).await?;
+        self.begun = true;
         Ok((answer, plan))
+    }
+}
+
+/// Pulls, and begins anew if the answer breaks before its packs or the plan is known no more.
+async fn until_done(
+    context: &mut Context<'_>,
+    rest: &mut Option<Rest>,
+) -> Result<Summary, PullError> {
+    loop {
+        match in_scratch(context, rest).await {
+            Err(error) if context.begun && rest.is_none() => {
+                context.tries.after(error, context.report).await?;
+            }
+            done => return done,
+        }
     }
 }
 
@@ -175,11 +224,14 @@ async fn in_scratch(
     rest: &mut Option<Rest>,
 ) -> Result<Summary, PullError> {
     let target_name = context.target.name();
+    let mut earlier = Vec::new();
     for dead in context.state.leftovers()? {
         // Without a target's name nothing was made there yet.
         if dead.target.is_empty() || dead.target == target_name {
-            context.target.discard(&dead.id).await?;
-            context.state.remove(&dead)?;
+            match unfinished::open(context, &dead).await {
+                Some(found) => earlier.push(found),
+                None => discard(context, &dead.id).await?,
+            }
         }
     }
     let mut scratch = context.state.new_pull(&context.options.wanted.lines(), &target_name)?;
@@ -187,7 +239,12 @@ async fn in_scratch(
         scratch.keep();
         return Err(error.into());
     }
-    let done = deploy(context, &mut scratch, rest).await;
+    let (done, is_of_use) = deploy(context, &mut scratch, earlier, rest).await;
+    if is_of_use {
+        // The next pull takes it over, whenever that is.
+        scratch.keep();
+        return done;
+    }
     if let (Err(_), Wanted::Application(name)) = (&done, &context.options.wanted)
         && applications::is_switching(name, context.state)?
     {
@@ -204,33 +261,65 @@ async fn in_scratch(
     done
 }
 
+/// Also says whether what came before an error is of use for the next pull. If not, it is removed.
 async fn deploy(
     context: &mut Context<'_>,
     scratch: &mut Scratch,
+    earlier: Vec<Earlier>,
     rest: &mut Option<Rest>,
-) -> Result<Summary, PullError> {
-    let mut deployment = Deployment::new(scratch, &context.options.wanted)?;
-    let done = fetch_and_commit(context, &mut deployment, scratch, rest).await;
-    if done.is_err() {
-        deployment.abandon(context.target).await;
+) -> (Result<Summary, PullError>, bool) {
+    let mut deployment = match Deployment::new(scratch, &context.options.wanted) {
+        Ok(deployment) => deployment,
+        Err(error) => return (Err(error), false),
+    };
+    let done = fetch_and_commit(context, &mut deployment, scratch, earlier, rest).await;
+    let Err(error) = &done else { return (done, false) };
+    let is_of_use = error.leaves_what_came() && rest.is_none();
+    if is_of_use && deployment.contents.has_some().unwrap_or(false) {
+        return (done, true);
     }
-    done
+    deployment.abandon(context.target).await;
+    (done, false)
+}
+
+/// Removes what a dead pull has left.
+async fn discard(context: &mut Context<'_>, id: &str) -> Result<(), PullError> {
+    context.target.discard(id).await?;
+    Ok(context.state.remove(id)?)
 }
 
 async fn fetch_and_commit(
     context: &mut Context<'_>,
     deployment: &mut Deployment,
     scratch: &mut Scratch,
+    earlier: Vec<Earlier>,
     rest: &mut Option<Rest>,
 ) -> Result<Summary, PullError> {
     let mut summary = Summary::default();
     let mut inflater = Inflater::new();
-    let (mut answer, plan) = context.begin(Purpose::Deliver, Part::Whole).await?;
+    let only_delta = context.options.budget.only_delta;
+    let metadata_first = only_delta || !earlier.is_empty();
+    let part = if metadata_first { Part::Metadata } else { Part::Whole };
+    let (mut answer, plan) = context.begin(Purpose::Deliver, part).await?;
     context.report.plan(&plan);
+    unfinished::note_plan(deployment.scratch(), plan.id)?;
     deployment.take_metadata(&mut answer, &mut inflater, context.target, &context.held).await?;
     deployment.agrees_with(&plan)?;
+    if only_delta && plan.packs > 0 && !deployment.builds_on_held() {
+        return Err(PullError::NoDelta { bytes: plan.content_bytes });
+    }
+    let lazy = lazy::is_possible(context, deployment, &plan)?;
+    for earlier in earlier {
+        let id = earlier.id().to_owned();
+        earlier.take_over(context, deployment, plan.id, !lazy)?;
+        discard(context, &id).await?;
+    }
+    let answer = match metadata_first {
+        true => answer.without_packs(&mut context.client).await?,
+        false => Some(answer),
+    };
     let received = Received { answer, inflater, plan };
-    if lazy::is_possible(context, deployment, &plan)? {
+    if lazy {
         lazy::fetch(context, deployment, received, scratch, rest, &mut summary).await?;
     } else {
         eager::fetch(context, deployment, received, &mut summary).await?;
@@ -245,7 +334,8 @@ async fn fetch_and_commit(
 /// An answer whose metadata was taken.
 #[derive(Debug)]
 struct Received {
-    answer: Answer,
+    /// Nothing if it has no packs.
+    answer: Option<Answer>,
     inflater: Inflater,
     plan: Plan,
 }

@@ -2,9 +2,10 @@
 
 use super::{Answer, PullError, decode};
 use crate::inflate::Inflater;
+use crate::spool::{Contents, Space};
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_ENCODED_PACK;
-use skiff_protocol::response::{Codec, Complete, Pack};
+use skiff_protocol::response::{Codec, Complete, Pack, Plan};
 
 /// Where the bytes of packs go.
 #[allow(async_fn_in_trait, reason = "the agent has one thread: nothing is sent to another")]
@@ -35,6 +36,14 @@ pub struct Packs {
 }
 
 impl Packs {
+    /// The packs of a plan, if they have what is expected.
+    pub fn of(plan: &Plan, space: &Space, contents: &Contents) -> Result<Self, PullError> {
+        if space.len(contents)? != plan.content_bytes {
+            return Err(PullError::Unexpected("packs that contradict the contents"));
+        }
+        Ok(Self { pack_len: plan.pack_len, space: plan.content_bytes })
+    }
+
     /// Reads packs up to the last frame, or until the sink wants no more: then it gives nothing, and may
     /// be called again.
     pub async fn take<S: PackSink>(

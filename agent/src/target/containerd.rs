@@ -245,6 +245,11 @@ impl ContainerdTarget {
         .ok_or_else(|| self.unusable())
     }
 
+    pub(super) async fn prepared(&self, key: &str) -> Result<Option<PathBuf>, TargetError> {
+        let mounted = self.client.mounts(&self.snapshotter, key).await?;
+        Ok(mounted.and_then(|mounted| mounted.upper))
+    }
+
     pub(super) async fn commit(&self, key: &str, name: SnapshotName) -> Result<(), TargetError> {
         match self.client.commit(&self.snapshotter, key, &name.to_string()).await {
             Err(error) if error.already_exists() => {

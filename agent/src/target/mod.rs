@@ -210,6 +210,14 @@ impl Target {
         }
     }
 
+    /// The directory of a snapshot that was prepared, by this process or a dead one.
+    pub async fn prepared(&self, key: &str) -> Result<Option<PathBuf>, TargetError> {
+        match self {
+            Self::Containerd(target) => target.prepared(key).await,
+            Self::Root(target) => target.prepared(key),
+        }
+    }
+
     /// Commits a snapshot under its name. If that exists already, ours is removed: it is the same
     /// tree.
     pub async fn commit(&self, key: &str, name: SnapshotName) -> Result<(), TargetError> {

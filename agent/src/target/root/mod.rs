@@ -144,6 +144,11 @@ impl RootTarget {
         Ok(layer)
     }
 
+    pub(super) fn prepared(&self, key: &str) -> Result<Option<PathBuf>, TargetError> {
+        let snapshots = self.all_snapshots()?;
+        Ok(with_key(&snapshots, key).map(|ours| self.layer_path(ours.number)))
+    }
+
     pub(super) fn commit(&self, key: &str, name: SnapshotName) -> Result<(), TargetError> {
         let snapshots = self.all_snapshots()?;
         let Some(ours) = with_key(&snapshots, key) else {

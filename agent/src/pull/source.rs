@@ -1,0 +1,254 @@
+//! The packs of a deployment: an answer that brings them, and another one for the rest where it is cut.
+//!
+//! What a stream has brought counts, whatever ends it: a request for the rest names the packs that are there, so at most
+//! the one that was cut is sent again. Where much less than whole packs is missing, contents are asked for by number.
+
+use super::budget::Tries;
+use super::deployment::Deployment;
+use super::{Answer, Context, PackSink, Packs, PullError, Received};
+use crate::apply::{ContentWriter, Files, Tables};
+use crate::cold::Cold;
+use crate::inflate::Inflater;
+use crate::report::{Report, Summary};
+use crate::spool::{ContentRow, Contents, Space, State};
+use skiff_protocol::Digest;
+use skiff_protocol::request::{Part, Purpose};
+use skiff_protocol::response::{Pack, Plan};
+
+/// Where packs come from.
+#[derive(Debug)]
+pub struct Source {
+    plan: Plan,
+    inflater: Inflater,
+    open: Option<Open>,
+    /// Content bytes that are there.
+    done: u64,
+}
+
+/// An answer that is being read.
+#[derive(Debug)]
+struct Open {
+    answer: Answer,
+    packs: Packs,
+    writer: ContentWriter,
+}
+
+/// A stream of packs, and how far it has come.
+#[derive(Debug)]
+pub struct Stream {
+    /// The answer.
+    pub answer: Answer,
+    /// Its decoder.
+    pub inflater: Inflater,
+    /// Its packs.
+    pub packs: Packs,
+    /// Where the next byte belongs.
+    pub writer: ContentWriter,
+}
+
+/// What to ask for.
+#[derive(Debug)]
+pub struct Missing {
+    /// The part of the plan.
+    pub part: Part,
+    /// The content space of the answer.
+    pub space: Space,
+}
+
+impl Missing {
+    /// The packs that did not arrive, of this length; nothing if all did.
+    pub fn packs(
+        contents: &Contents,
+        plan: Digest,
+        pack_len: u32,
+    ) -> Result<Option<Self>, PullError> {
+        let Some(have) = contents.arrived_packs(pack_len)? else { return Ok(None) };
+        let there: u64 = have.iter().map(|range| u64::from(range.last - range.first) + 1).sum();
+        let pack_len = u64::from(pack_len);
+        let packs = contents.space().div_ceil(pack_len).saturating_sub(there);
+        let (mut rest, is_packed) = (0, ContentRow::is_packed);
+        contents.each_missing(is_packed, |_, row| rest += row.size.saturating_sub(row.arrived))?;
+        if packs.saturating_sub(2) * pack_len > 2 * rest {
+            return Self::contents(contents, plan, is_packed);
+        }
+        Ok(Some(Self { part: Part::Rest { plan, have }, space: Space::Plan }))
+    }
+
+    /// The contents that are not in their files, by number; nothing if all are.
+    pub fn contents(
+        contents: &Contents,
+        plan: Digest,
+        which: impl Fn(&ContentRow) -> bool,
+    ) -> Result<Option<Self>, PullError> {
+        let missing = contents.missing(which)?;
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        let part = Part::Repair { plan, contents: missing.clone() };
+        Ok(Some(Self { part, space: Space::Chosen(Box::new(missing)) }))
+    }
+}
+
+impl Source {
+    /// What follows the metadata of an answer.
+    pub fn new(received: Received, contents: &Contents) -> Result<Self, PullError> {
+        let Received { answer, inflater, plan } = received;
+        let mut done = plan.content_bytes;
+        contents.each_missing(ContentRow::is_packed, |_, row| {
+            done = done.saturating_sub(row.size - row.arrived.min(row.size));
+        })?;
+        let open = match answer {
+            Some(answer) => Some(Open::new(answer, &plan, Space::Plan, contents)?),
+            None => None,
+        };
+        Ok(Self { plan, inflater, open, done })
+    }
+
+    /// Takes packs until nothing is missing, or no more files than that are cold. `missing` says what to ask for when an
+    /// answer has ended.
+    pub async fn take(
+        &mut self,
+        context: &mut Context<'_>,
+        deployment: &mut Deployment,
+        mut cold: Option<(&mut Cold, usize)>,
+        summary: &mut Summary,
+        missing: impl Fn(&Contents) -> Result<Option<Missing>, PullError>,
+    ) -> Result<(), PullError> {
+        // A content that began before the power went may have to begin anew, once.
+        let mut more = 2;
+        loop {
+            if self.open.is_none() {
+                let Some(missing) = missing(&deployment.contents)? else {
+                    return Ok(());
+                };
+                match self.ask(context, missing, &deployment.contents).await {
+                    Ok(open) => self.open = Some(open),
+                    Err(error) => {
+                        context.tries.after(error, context.report).await?;
+                        continue;
+                    }
+                }
+            }
+            let Some(open) = &mut self.open else { continue };
+            let mut writing = Writing {
+                deployment,
+                writer: &mut open.writer,
+                cold: &mut cold,
+                tries: &mut context.tries,
+                done: &mut self.done,
+                space: self.plan.content_bytes,
+                encoded: &mut summary.pack_bytes,
+                report: context.report,
+            };
+            let taken = open.packs.take(&mut open.answer, &mut self.inflater, &mut writing).await;
+            match taken {
+                Ok(None) => return Ok(()),
+                Ok(Some(complete)) => {
+                    if complete.plan != self.plan.id {
+                        return Err(PullError::Unexpected("the end of another plan"));
+                    }
+                    more -= 1;
+                    let begins_anew = open.writer.has_begun_anew();
+                    self.open = None;
+                    if missing(&deployment.contents)?.is_none() {
+                        return Ok(());
+                    }
+                    if !begins_anew || more == 0 {
+                        return Err(PullError::Unexpected(
+                            "an end of the stream before all contents were sent",
+                        ));
+                    }
+                }
+                Err(error) => {
+                    open.writer.suspend(&deployment.contents)?;
+                    self.open = None;
+                    context.tries.after(error, context.report).await?;
+                }
+            }
+        }
+    }
+
+    /// Hands over the answer that is being read; what it has begun is written down.
+    pub fn stream(self, contents: &Contents) -> Result<Option<Stream>, PullError> {
+        let Some(Open { answer, packs, mut writer }) = self.open else { return Ok(None) };
+        writer.suspend(contents)?;
+        Ok(Some(Stream { answer, inflater: self.inflater, packs, writer }))
+    }
+
+    async fn ask(
+        &self,
+        context: &mut Context<'_>,
+        missing: Missing,
+        contents: &Contents,
+    ) -> Result<Open, PullError> {
+        let (answer, plan) = context.begin(Purpose::Deliver, missing.part).await?;
+        if plan.id != self.plan.id || plan.pack_len != self.plan.pack_len {
+            return Err(PullError::Unexpected("a part of another plan"));
+        }
+        Open::new(answer, &plan, missing.space, contents)
+    }
+}
+
+impl Open {
+    fn new(
+        answer: Answer,
+        plan: &Plan,
+        space: Space,
+        contents: &Contents,
+    ) -> Result<Self, PullError> {
+        let packs = Packs::of(plan, &space, contents)?;
+        Ok(Self { answer, packs, writer: ContentWriter::new(space, State::Pending) })
+    }
+}
+
+/// Files get the bytes: new ones, or ones that stand and are under no lease yet.
+struct Writing<'w, 'c> {
+    deployment: &'w mut Deployment,
+    writer: &'w mut ContentWriter,
+    cold: &'w mut Option<(&'c mut Cold, usize)>,
+    tries: &'w mut Tries,
+    /// Content bytes so far, of so many.
+    done: &'w mut u64,
+    space: u64,
+    /// Encoded bytes so far.
+    encoded: &'w mut u64,
+    report: &'w mut Report,
+}
+
+impl Writing<'_, '_> {
+    fn with<T>(&mut self, work: impl FnOnce(&mut ContentWriter, &mut Tables<'_>) -> T) -> T {
+        let mut tables = match self.cold {
+            Some((cold, _)) => self.deployment.tables_with(Files::Standing { cold, relied: false }),
+            None => self.deployment.tables(),
+        };
+        work(self.writer, &mut tables)
+    }
+}
+
+impl PackSink for Writing<'_, '_> {
+    fn seek(&mut self, offset: u64) -> Result<(), PullError> {
+        Ok(self.with(|writer, tables| writer.seek(tables.contents, offset))?)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
+        Ok(self.with(|writer, tables| writer.write(tables, bytes))?)
+    }
+
+    fn took(&mut self, pack: &Pack) -> Result<bool, PullError> {
+        *self.encoded += u64::from(pack.encoded_len);
+        *self.done += u64::from(pack.len);
+        self.writer.note(&self.deployment.contents)?;
+        self.tries.came();
+        self.tries.check_time()?;
+        match self.cold {
+            Some((cold, most)) => {
+                self.report.cold_files(cold.left());
+                Ok(cold.left() > *most)
+            }
+            None => {
+                self.report.transferred(*self.done, self.space);
+                Ok(true)
+            }
+        }
+    }
+}
