@@ -85,7 +85,8 @@ impl Ground {
     /// A pull through a relay with this fault.
     fn through(&self, fault: Fault) -> Outcome {
         let relay = Relay::start(&self.accelerator.address, fault);
-        self.skiff.pull(&[&self.wanted], &relay.url())
+        let url = relay.url();
+        self.skiff.run(&["pull", &self.wanted, "--json", "--tries=1", "--accelerator", &url])
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Fault {
     None,
     /// Every connection is cut once so many bytes went through.
     CutAfter(u64),
+    /// Each connection is cut once so many bytes went through it.
+    CutEach(u64),
     /// One bit of the byte at this place is turned over.
     FlipAt(u64),
     /// Nothing more goes through after so many bytes; connections stay open.
@@ -174,8 +176,9 @@ fn pump(
                     *byte ^= 0x10;
                 }
             }
-            Fault::CutAfter(limit) | Fault::StallAfter(limit) => {
-                let left = usize::try_from(limit.saturating_sub(before)).unwrap_or(usize::MAX);
+            Fault::CutAfter(limit) | Fault::StallAfter(limit) | Fault::CutEach(limit) => {
+                let so_far = if matches!(fault, Fault::CutEach(_)) { own } else { before };
+                let left = usize::try_from(limit.saturating_sub(so_far)).unwrap_or(usize::MAX);
                 over = left <= length;
                 length = length.min(left);
             }
@@ -190,6 +193,7 @@ fn pump(
             length -= now;
             own += now as u64;
         }
+        own += length as u64;
         // Counted first: who has received the bytes may look at the counts at once.
         counter(shared).fetch_add(length as u64, Ordering::SeqCst);
         if to.write_all(&buffer[..length]).is_err() {
