@@ -14,7 +14,7 @@ use common::{Answer, ask, check, get, post, ranges, request};
 use skiff_accelerator::serve::{PACK_LEVEL, Service};
 use skiff_protocol::limits::MAX_REQUEST;
 use skiff_protocol::record::Parent;
-use skiff_protocol::request::{Codecs, Held, Part, Purpose, Want};
+use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Purpose, Want};
 use skiff_protocol::response::{FailureCode, Notice};
 use skiff_protocol::{Digest, MEDIA_TYPE, Version};
 use std::net::SocketAddr;
@@ -204,6 +204,27 @@ fn damaged_local_sources_are_repaired() {
     assert_eq!(answer.plan.unwrap().content_bytes, 9);
     let content = &whole.contents[2];
     assert_eq!(check(&answer.space(), [(content.size, content.sha256)].into_iter()), 1);
+}
+
+#[test]
+fn contents_are_had_by_digest() {
+    let runtime = runtime();
+    let address = serve(&runtime);
+    let whole = ask(address, &request(&["new"], &[held("old")]));
+    let by_digest = |digests: &[u8]| {
+        let part = Part::Contents;
+        ask(address, &DeployRequest { part, digests, ..request(&["new"], &[]) })
+    };
+    // One that the device was to copy, and the order is the device's.
+    let chosen = [&whole.contents[2], &whole.contents[0]];
+    let digests = chosen.map(|content| content.sha256.0).concat();
+    let answer = by_digest(&digests);
+    assert!(answer.layers.is_empty());
+    let expected = chosen.map(|content| (content.size, content.sha256));
+    assert_eq!(check(&answer.space(), expected.into_iter()), 2);
+    for wrong in [&[7; 32][..], &digests[1..]] {
+        assert_eq!(by_digest(wrong).failure().0, FailureCode::BadRequest);
+    }
 }
 
 #[test]

@@ -41,6 +41,9 @@ pub const MAX_RANGES: usize = 256;
 /// Longest image reference or name, bytes.
 pub const MAX_REFERENCE: usize = 512;
 
+/// Most contents that a request names by digest.
+pub const MAX_DIGESTS: usize = 1024;
+
 /// Longest index, manifest or config, bytes. containerd and the registries have 4 MiB, too.
 pub const MAX_BLOB: u64 = 4 * 1024 * 1024;
 

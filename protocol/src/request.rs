@@ -1,6 +1,6 @@
 //! What the agent asks: one message, in one HTTP request.
 
-use crate::limits::{MAX_CLASS, MAX_HELD, MAX_WANTED};
+use crate::limits::{MAX_CLASS, MAX_DIGESTS, MAX_HELD, MAX_WANTED};
 use crate::{Digest, Error, Ranges, Version};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,10 @@ pub struct DeployRequest<'a> {
     /// a request of an earlier version has none, which is the default.
     #[serde(skip)]
     pub hydration: Hydration<'a>,
+    /// The contents that [`Part::Contents`] names: SHA-256 digests, 32 bytes each, at most [`MAX_DIGESTS`]. A message of
+    /// its own behind the others, since version 1.3.
+    #[serde(skip)]
+    pub digests: &'a [u8],
 }
 
 /// How a device starts what it has not got whole, and what the accelerator can do for it. The default is a device
@@ -47,6 +51,11 @@ pub struct Hydration<'a> {
     pub urgent: bool,
     /// The device's class, which chooses among hot sets ([`is_class`]); may be empty.
     pub class: &'a str,
+}
+
+/// Whether the bytes can be [`DeployRequest::digests`].
+pub fn are_digests(bytes: &[u8]) -> bool {
+    bytes.len().is_multiple_of(32) && bytes.len() / 32 <= MAX_DIGESTS
 }
 
 /// Whether the text can be a device's class: at most [`MAX_CLASS`] letters, digits, dots, hyphens and
@@ -148,6 +157,9 @@ pub enum Part {
     },
     /// Metadata and no packs: the device may have contents of them, and asks for the others then (since version 1.3).
     Metadata,
+    /// Of no plan: the contents of the wanted images that [`DeployRequest::digests`] names, as packs of a content space of
+    /// their own, in that order. The plan by which the device knew them is known no more (since version 1.3).
+    Contents,
 }
 
 impl<'a> DeployRequest<'a> {
@@ -159,16 +171,23 @@ impl<'a> DeployRequest<'a> {
             len +=
                 postcard::to_slice(&self.hydration, rest).map_err(|_| Error::BufferTooSmall)?.len();
         }
+        if self.version.has_rest() {
+            let rest = &mut buffer[len..];
+            len += postcard::to_slice(self.digests, rest).map_err(|_| Error::BufferTooSmall)?.len();
+        }
         Ok(&buffer[..len])
     }
 
     /// Decodes a request. Bytes that a later minor version put behind it are ignored.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
-        let (mut request, rest): (Self, _) =
+        let (mut request, mut rest): (Self, _) =
             postcard::take_from_bytes(bytes).map_err(|_| Error::Malformed)?;
         if request.version.has_hydration() {
-            (request.hydration, _) =
+            (request.hydration, rest) =
                 postcard::take_from_bytes(rest).map_err(|_| Error::Malformed)?;
+        }
+        if request.version.has_rest() {
+            (request.digests, _) = postcard::take_from_bytes(rest).map_err(|_| Error::Malformed)?;
         }
         Ok(request)
     }

@@ -27,7 +27,8 @@ impl Version {
         self.minor >= 2
     }
 
-    /// Whether the peer knows [`crate::request::Part::Rest`] and [`crate::request::Part::Metadata`].
+    /// Whether the peer knows [`crate::request::Part::Rest`], [`crate::request::Part::Metadata`] and
+    /// [`crate::request::Part::Contents`].
     pub const fn has_rest(self) -> bool {
         self.minor >= 3
     }

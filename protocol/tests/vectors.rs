@@ -84,6 +84,7 @@ fn request(part: Part) -> DeployRequest<'static> {
         max_bytes: Some(300),
         part,
         hydration: Hydration::default(),
+        digests: &[],
     }
 }
 
@@ -107,6 +108,18 @@ fn requests() {
         assert_eq!(DeployRequest::decode(written).unwrap(), request, "{name}");
         assert_eq!(DeployRequest::version(written), Ok(Version { major: 1, minor: 0 }));
     }
+}
+
+#[test]
+fn contents_by_digest() {
+    let digests = [A.0, B.0].concat();
+    let mut request = request(Part::Contents);
+    request.version.minor = 3;
+    request.digests = &digests;
+    let mut buffer = [0; 1024];
+    let written = request.encode(&mut buffer).unwrap();
+    same("request-contents", written);
+    assert_eq!(DeployRequest::decode(written).unwrap(), request);
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub fn request(image: &str, held: &[(&str, Digest)]) -> Vec<u8> {
         max_bytes: None,
         part: Part::Whole,
         hydration: Hydration::default(),
+        digests: &[],
     };
     let mut buffer = vec![0; MAX_REQUEST];
     request.encode(&mut buffer).unwrap().to_vec()

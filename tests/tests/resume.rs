@@ -244,3 +244,27 @@ fn hydration_goes_on_with_its_packs() {
     assert!(cuts < 20 && down <= most, "{down} bytes for {} and {cuts} cuts", ground.whole.1);
     ground.check("lazy", &skiff);
 }
+
+#[test]
+fn hydration_goes_on_by_digest_when_its_plan_is_known_no_more() {
+    let _alone = alone();
+    let ground = Ground::new();
+    let skiff = ground.device("forgotten");
+    let relay = ground.relay(Fault::HoldFirst(1_000_000));
+    let daemon = SkiffDaemon::start(&skiff);
+    let pull = ["pull", IMAGE, "--json", "--lazy=require", "--accelerator", &relay.url()];
+    skiff.run(&pull).ok("lazy pull");
+    daemon.kill();
+    // In the accelerator's place is one that knows nothing of it, and would send it in another order.
+    let data = ground.sandbox.directory("replica");
+    let replica = Accelerator::start_with(&data, &ground.layouts, &[]);
+    replica.set_hot(&ground.sandbox, IMAGE, &["d/19", "middle"]);
+    relay.redirect(&replica.address);
+    relay.release();
+    let daemon = SkiffDaemon::start(&skiff);
+    // Somebody waits for a file, too.
+    let layer = skiff.state.with_file_name("snapshots/1/fs");
+    assert!(std::fs::read(layer.join("d/07")).unwrap() == noise(107, 150_000));
+    daemon.wait_until_warm();
+    ground.check("forgotten", &skiff);
+}

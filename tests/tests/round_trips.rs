@@ -45,6 +45,7 @@ fn read_to_first_pack(accelerator: &Accelerator, wanted: &Wanted<'_>) {
         max_bytes: None,
         part: Part::Whole,
         hydration: Hydration::default(),
+        digests: &[],
     };
     let mut buffer = vec![0; MAX_REQUEST];
     let body = request.encode(&mut buffer).unwrap();

@@ -171,6 +171,7 @@ mod tests {
                 max_bytes: None,
                 part: part.clone(),
                 hydration: Hydration::default(),
+                digests: &[],
             };
             assert_eq!(inputs().are_of(&request), expected, "{part:?} {reference}");
             let request = DeployRequest { want: Want::Application("shop"), ..request };

@@ -203,6 +203,10 @@ async fn shipment<'s, L: Library>(
             let (_, cutter, first_packs) = whole();
             ((None, cutter, first_packs), Some(have.clone()))
         }
+        Part::Contents => {
+            let cutter = prepared.contents(service, request.digests).await?;
+            ((None, Arc::new(cutter), 0), None)
+        }
         Part::Metadata => {
             let mut all = Ranges::new();
             (0..prepared.cutter.space().packs()).for_each(|number| all.insert(number));

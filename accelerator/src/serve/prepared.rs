@@ -7,6 +7,7 @@ use super::images::Images;
 use super::library::{Library, Planned};
 use super::refusal::Refusal;
 use crate::packs::cut::Cutter;
+use crate::plan::contents::Needed;
 use crate::plan::inputs::Inputs;
 use crate::plan::space::Space;
 use crate::plan::{Delta, Plan};
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::Ranges;
 use skiff_protocol::record::Parent;
+use skiff_protocol::response::FailureCode;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -156,6 +158,33 @@ impl<L: Library> Prepared<L> {
         contents: &Ranges,
     ) -> Result<Cutter<L::Reader>, Refusal> {
         let chosen = self.plan.contents.iter().filter(|(number, _)| contents.contains(*number));
+        self.cutter_of(service, chosen).await
+    }
+
+    /// Packs of the contents with these digests, 32 bytes each, in this order.
+    pub(crate) async fn contents(
+        &self,
+        service: &Service<L>,
+        digests: &[u8],
+    ) -> Result<Cutter<L::Reader>, Refusal> {
+        let mut chosen = Vec::new();
+        for digest in digests.as_chunks::<32>().0 {
+            let contents = &self.plan.contents;
+            let found =
+                contents.number(digest).and_then(|number| Some((number, contents.get(number)?)));
+            chosen.push(found.ok_or_else(|| {
+                let text = format!("no wanted image has the content {}", Digest(*digest));
+                Refusal::new(FailureCode::BadRequest, text)
+            })?);
+        }
+        self.cutter_of(service, chosen.into_iter()).await
+    }
+
+    async fn cutter_of<'a>(
+        &self,
+        service: &Service<L>,
+        chosen: impl Iterator<Item = (u32, &'a Needed)> + Clone,
+    ) -> Result<Cutter<L::Reader>, Refusal> {
         let needed: BTreeSet<_> =
             chosen.clone().map(|(_, needed)| (needed.image, needed.content.layer)).collect();
         let space = Space::new(chosen.map(|(number, needed)| (number, needed.content.size)));

@@ -3,7 +3,7 @@
 use super::refusal::Refusal;
 use skiff_protocol::Version;
 use skiff_protocol::limits::MAX_REFERENCE;
-use skiff_protocol::request::{Codecs, DeployRequest, Want, is_class};
+use skiff_protocol::request::{Codecs, DeployRequest, Want, are_digests, is_class};
 use skiff_protocol::response::FailureCode;
 
 /// Reads a request, and the version in which to answer.
@@ -45,6 +45,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(DeployRequest<'_>, Version), Refusal
     }
     if !is_class(request.hydration.class) {
         return Err(bad("the device's class is not at most 64 letters, digits, `.`, `_` and `-`"));
+    }
+    if !are_digests(request.digests) {
+        return Err(bad("the request's digests are not at most 1024 of 32 bytes each"));
     }
     let version = theirs.min(ours);
     Ok((request, version))

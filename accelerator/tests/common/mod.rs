@@ -28,6 +28,7 @@ pub(crate) fn request<'a>(want: &[&'a str], held: &[Held<'a>]) -> DeployRequest<
         max_bytes: None,
         part: Part::Whole,
         hydration: Hydration::default(),
+        digests: &[],
     }
 }
 

@@ -47,6 +47,7 @@ impl Hydration {
             self.trouble(done.as_ref().err());
             match done {
                 Ok(()) => pause.over(),
+                Err(error) if self.plan_is_unknown(&error) => {}
                 // Whatever it is, a full disk for one, may pass, and files that stand must be filled.
                 Err(_) => {
                     // Who was left to the stream would wait for nothing now.
@@ -60,6 +61,9 @@ impl Hydration {
     /// What to ask for: the packs that did not arrive, then what else is missing.
     fn missing(&self) -> Result<Option<Missing>, PullError> {
         let contents = &self.tables.borrow().contents;
+        if self.by_digest.get() {
+            return Missing::digests(contents);
+        }
         let plan = Digest(self.journal.plan);
         if let Some(pack_len) = self.journal.pack_len
             && let Some(missing) = Missing::packs(contents, plan, pack_len)?
@@ -89,8 +93,8 @@ impl Hydration {
         missing: Missing,
         urgent: bool,
     ) -> Result<(), PullError> {
-        let Missing { part, space } = missing;
-        let request = self.request(part, urgent)?;
+        let Missing { part, space, digests } = missing;
+        let request = self.request(part, &digests, urgent)?;
         let mut answer = Answer::post(client, &request).await?;
         let plan = answer.plan(&[], &mut Report::silent()).await?;
         let packs = Packs::of(&plan, &space, &self.tables.borrow().contents)?;

@@ -47,6 +47,7 @@ use crate::state::StateError;
 use pace::Pace;
 use read_ahead::ReadAhead;
 use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
+use skiff_protocol::response::FailureCode;
 use smol::channel::{Receiver, Sender, bounded};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -81,6 +82,8 @@ pub struct Hydration {
     /// Where it was when this was looked at last, and whether somebody was left to it since.
     last_place: Cell<Option<(u32, u64)>>,
     left_to_stream: Cell<bool>,
+    /// No accelerator knows the plan any more: contents are asked for by digest.
+    by_digest: Cell<bool>,
     /// How fast it is.
     pace: RefCell<Pace>,
     /// How far to read ahead of what is opened.
@@ -164,6 +167,7 @@ impl Hydration {
             place: Cell::new(None),
             last_place: Cell::new(None),
             left_to_stream: Cell::new(false),
+            by_digest: Cell::new(false),
             pace: RefCell::default(),
             ahead: RefCell::default(),
             outstanding: Cell::new(0),
@@ -358,10 +362,11 @@ impl Hydration {
     }
 
     /// The body of a request for this part.
-    fn request(&self, part: Part, urgent: bool) -> Result<Vec<u8>, PullError> {
+    fn request(&self, part: Part, digests: &[u8], urgent: bool) -> Result<Vec<u8>, PullError> {
         let ask = Ask {
             wanted: &self.wanted,
-            held: &self.journal.held,
+            // Contents by digest may be anywhere in the images.
+            held: if part == Part::Contents { &[] } else { &self.journal.held },
             max_bytes: None,
             hydration: Purposes {
                 deployment: self.journal.deployment,
@@ -369,8 +374,17 @@ impl Hydration {
                 urgent,
                 class: self.guard.class(),
             },
+            digests,
         };
         ask.encode(Purpose::Deliver, part)
+    }
+
+    /// Whether this is why something failed. From then on nothing is asked for by the plan.
+    fn plan_is_unknown(&self, error: &PullError) -> bool {
+        let is = matches!(error, PullError::Refused { code: FailureCode::PlanChanged, .. });
+        let news = is && !self.by_digest.get();
+        self.by_digest.set(is || self.by_digest.get());
+        news
     }
 
     fn trouble(&self, error: Option<&PullError>) {

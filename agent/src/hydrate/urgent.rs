@@ -5,6 +5,7 @@ use crate::http::Client;
 use crate::pause::Pause;
 use crate::pull::{Missing, PullError};
 use crate::spool::{ContentRow, Space, State};
+use skiff_protocol::limits::MAX_RANGES;
 use skiff_protocol::request::Part;
 use skiff_protocol::{Digest, Ranges};
 use std::cell::{Cell, RefCell};
@@ -64,6 +65,7 @@ impl Hydration {
             self.outstanding.set(self.outstanding.get() - 1);
             match done {
                 Ok(()) => return,
+                Err(error) if self.plan_is_unknown(&error) => continue,
                 Err(error) => self.trouble(Some(&error)),
             }
             pause.wait().await;
@@ -73,22 +75,31 @@ impl Hydration {
     async fn fetch_urgently(&self, contents: &[u32], client: &mut Client) -> Result<(), PullError> {
         let mut wanted: Vec<u32> = contents.to_vec();
         wanted.sort_unstable();
-        let mut ranges = Ranges::new();
-        for number in wanted {
-            let shared = self.tables.borrow();
-            let row = shared.contents.get(number)?;
-            if let Some(row) = row.filter(|row| row.state == State::Urgent) {
-                let row = ContentRow { arrived: 0, ..row };
-                shared.contents.put(number, &row)?;
-                ranges.insert(number);
+        // So many fit into a request, whatever it names them by.
+        for wanted in wanted.chunks(MAX_RANGES) {
+            let (mut ranges, mut digests) = (Ranges::new(), Vec::new());
+            for number in wanted {
+                let shared = self.tables.borrow();
+                let row = shared.contents.get(*number)?;
+                if let Some(row) = row.filter(|row| row.state == State::Urgent) {
+                    let row = ContentRow { arrived: 0, ..row };
+                    shared.contents.put(*number, &row)?;
+                    ranges.insert(*number);
+                    digests.extend_from_slice(&row.sha256.0);
+                }
             }
+            if ranges.is_empty() {
+                continue;
+            }
+            let missing = match self.by_digest.get() {
+                true => {
+                    let space = Space::Chosen(Box::new(ranges));
+                    Missing { part: Part::Contents, space, digests }
+                }
+                false => Missing::numbers(Digest(self.journal.plan), ranges),
+            };
+            self.bring(client, missing, true).await?;
         }
-        if ranges.is_empty() {
-            return Ok(());
-        }
-        let plan = Digest(self.journal.plan);
-        let part = Part::Repair { plan, contents: ranges.clone() };
-        let missing = Missing { part, space: Space::Chosen(Box::new(ranges)) };
-        self.bring(client, missing, true).await
+        Ok(())
     }
 }

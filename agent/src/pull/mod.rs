@@ -183,6 +183,7 @@ impl Context<'_> {
                 urgent: false,
                 class: self.guard.map_or("", Guard::class),
             },
+            digests: &[],
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Ask<'a> {
     pub max_bytes: Option<u64>,
     /// What may be cold.
     pub hydration: Hydration<'a>,
+    /// Contents that are asked for by digest.
+    pub digests: &'a [u8],
 }
 
 impl Ask<'_> {
@@ -72,6 +74,7 @@ impl Ask<'_> {
             max_bytes: self.max_bytes,
             part,
             hydration: self.hydration,
+            digests: self.digests,
         };
         let mut buffer = vec![0; MAX_REQUEST];
         let len = request

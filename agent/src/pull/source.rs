@@ -11,9 +11,9 @@ use crate::cold::Cold;
 use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
 use crate::spool::{ContentRow, Contents, Space, State};
-use skiff_protocol::Digest;
 use skiff_protocol::request::{Part, Purpose};
 use skiff_protocol::response::{Pack, Plan};
+use skiff_protocol::{Digest, Ranges};
 
 /// Where packs come from.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub struct Missing {
     pub part: Part,
     /// The content space of the answer.
     pub space: Space,
+    /// Digests, if it is asked for by them.
+    pub digests: Vec<u8>,
 }
 
 impl Missing {
@@ -71,7 +73,7 @@ impl Missing {
         if packs.saturating_sub(2) * pack_len > 2 * rest {
             return Self::contents(contents, plan, is_packed);
         }
-        Ok(Some(Self { part: Part::Rest { plan, have }, space: Space::Plan }))
+        Ok(Some(Self { part: Part::Rest { plan, have }, space: Space::Plan, digests: Vec::new() }))
     }
 
     /// The contents that are not in their files, by number; nothing if all are.
@@ -81,11 +83,20 @@ impl Missing {
         which: impl Fn(&ContentRow) -> bool,
     ) -> Result<Option<Self>, PullError> {
         let missing = contents.missing(which)?;
-        if missing.is_empty() {
-            return Ok(None);
-        }
-        let part = Part::Repair { plan, contents: missing.clone() };
-        Ok(Some(Self { part, space: Space::Chosen(Box::new(missing)) }))
+        Ok((!missing.is_empty()).then(|| Self::numbers(plan, missing)))
+    }
+
+    /// These contents, by number.
+    pub fn numbers(plan: Digest, contents: Ranges) -> Self {
+        let part = Part::Repair { plan, contents: contents.clone() };
+        Self { part, space: Space::Chosen(Box::new(contents)), digests: Vec::new() }
+    }
+
+    /// The first of the contents that are not in their files, by digest; nothing if all are.
+    pub fn digests(contents: &Contents) -> Result<Option<Self>, PullError> {
+        let (missing, digests) = contents.missing_digests()?;
+        let space = Space::Chosen(Box::new(missing));
+        Ok((!digests.is_empty()).then_some(Self { part: Part::Contents, space, digests }))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::entries::EntryId;
 use super::{SpoolError, create, reopen};
 use crate::sync::Paced;
+use skiff_protocol::limits::MAX_DIGESTS;
 use skiff_protocol::{Digest, Ranges};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -246,6 +247,27 @@ impl Contents {
             }
         }
         Ok(ranges)
+    }
+
+    /// The same of the first contents, as many as can be asked for by digest, and these digests.
+    pub fn missing_digests(&self) -> Result<(Ranges, Vec<u8>), SpoolError> {
+        let (mut ranges, mut digests) = (Ranges::new(), Vec::new());
+        for number in 0..self.count {
+            let Some(row) = self.get(number)? else { break };
+            if !row.is_wanted() {
+                continue;
+            }
+            if digests.len() == 32 * MAX_DIGESTS {
+                break;
+            }
+            ranges.insert_if_room(number);
+            if !ranges.contains(number) {
+                break;
+            }
+            digests.extend_from_slice(&row.sha256.0);
+            self.put(number, &ContentRow { arrived: 0, state: State::Pending, ..row })?;
+        }
+        Ok((ranges, digests))
     }
 
     /// Calls `visit` with such contents that are not in their files and not asked for urgently.

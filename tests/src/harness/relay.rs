@@ -6,8 +6,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What goes wrong, between server and client.
@@ -57,6 +57,7 @@ pub struct Relay {
     /// `127.0.0.1:PORT`.
     pub address: String,
     counters: Arc<Counters>,
+    to: Arc<Mutex<String>>,
 }
 
 impl Relay {
@@ -65,7 +66,8 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let counters = Arc::new(Counters::default());
-        let (to, shared) = (to.to_owned(), Arc::clone(&counters));
+        let to = Arc::new(Mutex::new(to.to_owned()));
+        let (target, shared) = (Arc::clone(&to), Arc::clone(&counters));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if shared.closed.load(Ordering::SeqCst) {
@@ -74,7 +76,8 @@ impl Relay {
                 if shared.cut.load(Ordering::SeqCst) {
                     continue;
                 }
-                let Ok(server) = TcpStream::connect(&to) else { continue };
+                let to = target.lock().unwrap().clone();
+                let Ok(server) = TcpStream::connect(to) else { continue };
                 let first = shared.connections.fetch_add(1, Ordering::SeqCst) == 0;
                 let fault = match fault {
                     Fault::HoldFirst(_) if !first => Fault::None,
@@ -83,7 +86,12 @@ impl Relay {
                 connect(client, server, fault, &shared);
             }
         });
-        Self { address, counters }
+        Self { address, counters, to }
+    }
+
+    /// New connections go there.
+    pub fn redirect(&self, to: &str) {
+        to.clone_into(&mut self.to.lock().unwrap());
     }
 
     /// Its URL.
