@@ -37,8 +37,8 @@ unit: ## the tests of the parts
 test: ## all tests (as root; installs what they need; prints the seconds of each part)
 	@tests/run.sh
 
-test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them)
-	@SKIFF_CUTS=20 tests/run.sh
+test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them), and pulls killed at all steps
+	@SKIFF_CUTS=20 SKIFF_KILLS=all tests/run.sh
 
 bench: ## numbers on real images, as tables (as root; PARTS="updates ingest" for some of them)
 	@tests/run.sh install build images

@@ -340,7 +340,8 @@ impl ContainerdTarget {
     pub(super) async fn discard(&mut self, pull: &str) -> Result<(), TargetError> {
         let lease = format!("{PREFIX}{pull}");
         self.remove_unfinished(&format!("{lease}-")).await?;
-        Ok(self.client.delete_lease(&lease, false).await?)
+        // Files of it may have got a name of the next pull: the other one is to be gone when that is done.
+        Ok(self.client.delete_lease(&lease, true).await?)
     }
 
     async fn remove_unfinished(&self, prefix: &str) -> Result<usize, TargetError> {

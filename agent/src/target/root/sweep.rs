@@ -72,9 +72,13 @@ impl RootTarget {
                 (Some(chain), _) => {
                     garbage.push(Garbage { path, name: chain.to_string(), kind: Kind::Snapshot });
                 }
-                (None, key) => {
-                    let name = key.clone().unwrap_or_else(|| format!("snapshots/{number}"));
-                    garbage.push(Garbage { path, name, kind: Kind::Unfinished });
+                (None, Some(key)) => {
+                    garbage.push(Garbage { path, name: key.clone(), kind: Kind::Unfinished });
+                }
+                // Whoever made it died before it was a pull's. All others wait for the lock.
+                (None, None) => {
+                    let name = format!("snapshots/{number}");
+                    garbage.push(Garbage { path, name, kind: Kind::Snapshot });
                 }
             }
         }
