@@ -15,11 +15,16 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 2 };
+    pub const CURRENT: Self = Self { major: 1, minor: 3 };
 
     /// Whether the peer knows base layers: [`crate::record::Record::Base`] and [`crate::record::Parent::Layer`].
     pub const fn has_bases(self) -> bool {
         self.minor >= 1
+    }
+
+    /// Whether the peer knows [`crate::response::FailureCode::Denied`].
+    pub const fn has_denied(self) -> bool {
+        self.minor >= 3
     }
 
     /// Whether the peer's requests end with [`crate::request::Hydration`].

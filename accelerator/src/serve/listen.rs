@@ -5,17 +5,25 @@
 //! ([`BUFFER`]), and [`UNSENT`] bytes in the socket, beside what is on the way. That does not slow a long and fat
 //! link down: bytes that were sent and not yet confirmed don't count.
 //!
+//! TLS (`access`) has a buffer of its own, which is as small: a slice is encrypted when the socket takes it.
+//!
 //! A device that vanishes without a word is noticed, on a connection that is waiting for its next request, too.
 
+use crate::access::{Peer, Tls};
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Bytes in the server's buffer from which on it takes no more of an answer.
@@ -43,6 +51,7 @@ sockopt_impl!(
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Arc<Tls>>,
     stop: impl Future<Output = ()> + Send,
 ) {
     let connections = GracefulShutdown::new();
@@ -52,8 +61,8 @@ pub(super) async fn serve(
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_of_one(&error) => continue,
             Err(error) => {
                 tracing::warn!("no connection can be accepted: {error}");
@@ -62,19 +71,38 @@ pub(super) async fn serve(
             }
         };
         set_up(&stream);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new()
-            .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
+        let (router, tls, watcher) = (router.clone(), tls.clone(), connections.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection ended: {error}");
+            let Some(tls) = tls else {
+                return converse(stream, Peer::default(), router, watcher).await;
+            };
+            match tls.accept(stream, BUFFER).await {
+                Ok((stream, peer)) => converse(stream, peer, router, watcher).await,
+                Err(error) => tracing::warn!(%from, "no TLS connection came about: {error}"),
             }
         });
     }
     drop(listener);
     connections.shutdown().await;
+}
+
+/// Serves one connection to its end.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    watcher: Watcher,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
+    let connection =
+        http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!("a connection ended: {error}");
+    }
 }
 
 /// Whether only the connection that was to be accepted has failed.

@@ -70,7 +70,7 @@ impl Place {
         let address = listener.local_addr().unwrap();
         let service = Service::new(Arc::clone(&self.images), 1);
         let reports = take::routes(&self.images, service.metrics(), open);
-        runtime.spawn(service.with(reports).run(listener, std::future::pending()));
+        runtime.spawn(service.with_guarded(reports).run(listener, std::future::pending()));
         address
     }
 
