@@ -50,11 +50,13 @@ use applications::Name;
 use cli::{Command, Options};
 use daemon::{PullRequest, Request};
 use exit::Failed;
+use http::Security;
 use pull::{Laziness, PullOptions, pull};
 use report::{Report, json_line};
 use serde::Serialize;
 use state::{Lock, StateDir};
 use std::process::ExitCode;
+use std::rc::Rc;
 use target::{ImageRecord, ListedImage, Target};
 use trace::trace;
 
@@ -68,7 +70,9 @@ fn main() -> ExitCode {
     };
     let state = StateDir::new(options.state.clone());
     let done = match &options.command {
-        Command::Daemon { class } => daemon::run(state, class.clone()).map_err(Failed::from),
+        Command::Daemon { class } => {
+            daemon::run(state, class.clone(), options.security.clone()).map_err(Failed::from)
+        }
         Command::Holder { socket } => {
             let socket = socket.clone().unwrap_or_else(|| state.holder_socket());
             holder::keep(&socket).map_err(Failed::from)
@@ -150,6 +154,7 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
         let request = PullRequest {
             wanted,
             accelerator,
+            security: options.security.clone(),
             dry_run,
             max_bytes,
             require_lazy: lazy == Laziness::Require,
@@ -172,7 +177,8 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
     if lazy == Laziness::Auto && !dry_run {
         report.eager("no daemon is running");
     }
-    let pull_options = PullOptions { wanted, accelerator, dry_run, max_bytes, lazy };
+    let security = Rc::new(Security::new(options.security.clone()));
+    let pull_options = PullOptions { wanted, accelerator, security, dry_run, max_bytes, lazy };
     let pulled = pull(&pull_options, &mut target, state, &lock, &mut report, None).await;
     report.clear();
     report.done(&pulled.result?);

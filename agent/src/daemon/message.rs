@@ -1,6 +1,7 @@
 //! What `skiff` asks the daemon: a line of JSON on its Unix socket. The answer is lines of
 //! [`Said`](crate::report::Said), the last of them an exit code.
 
+use crate::http::SecurityOptions;
 use crate::pull::Wanted;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct PullRequest {
     pub wanted: Wanted,
     /// Base address of the accelerator.
     pub accelerator: String,
+    /// The connection's options that whoever asks has: the daemon uses its own, and refuses if these are others.
+    pub security: SecurityOptions,
     /// Only measure.
     pub dry_run: bool,
     /// Byte budget.

@@ -4,6 +4,7 @@ use super::Daemon;
 use super::message::{PullRequest, Request};
 use crate::applications;
 use crate::exit::{self, Failed};
+use crate::http::SecurityOptions;
 use crate::hydrate::Hydration;
 use crate::pull::{Laziness, PullOptions, pull};
 use crate::report::{Report, Said};
@@ -83,6 +84,9 @@ impl Daemon {
     }
 
     async fn pull(self: &Rc<Self>, asked: &PullRequest, tell: &Sender<Said>) -> Result<(), Failed> {
+        if ![&SecurityOptions::default(), self.security.options()].contains(&&asked.security) {
+            return Err(Failed::OtherSecurity);
+        }
         let mut target = match &asked.root {
             Some(root) => Target::root(root)?,
             None => {
@@ -97,6 +101,7 @@ impl Daemon {
         let options = PullOptions {
             wanted: asked.wanted.clone(),
             accelerator: asked.accelerator.clone(),
+            security: Rc::clone(&self.security),
             dry_run: asked.dry_run,
             max_bytes: asked.max_bytes,
             lazy: if asked.require_lazy { Laziness::Require } else { Laziness::Auto },

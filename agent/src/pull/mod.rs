@@ -41,7 +41,7 @@ pub use wanted::Wanted;
 
 use crate::applications;
 use crate::apply::{Beneath, open_directory};
-use crate::http::Client;
+use crate::http::{Client, Security};
 use crate::hydrate::Guard;
 use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
@@ -52,6 +52,7 @@ use deployment::Deployment;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::request::{Hydration, Part, Purpose};
 use skiff_protocol::response::Plan;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What to pull, and from where.
@@ -61,6 +62,8 @@ pub struct PullOptions {
     pub wanted: Wanted,
     /// Base address of the accelerator.
     pub accelerator: String,
+    /// How to connect to it.
+    pub security: Rc<Security>,
     /// Only say how many bytes it would take.
     pub dry_run: bool,
     /// Refuse to take more bytes than this.
@@ -108,7 +111,7 @@ pub async fn pull(
         if let Wanted::Application(name) = &options.wanted {
             applications::check_place(name, state, &target.name())?;
         }
-        let client = Client::new(&options.accelerator)?;
+        let client = Client::new(&options.accelerator, &options.security)?;
         let held = target.held().await?;
         let holdings = Holding::of(&held);
         let deployment = deployment_name();

@@ -20,11 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Mounts layers, top first. `empty` is where the empty directory is, or is made.
-pub(super) fn mount(
-    layers: &[PathBuf],
-    empty: &Path,
-    directory: &Path,
-) -> Result<(), TargetError> {
+pub(super) fn mount(layers: &[PathBuf], empty: &Path, directory: &Path) -> Result<(), TargetError> {
     let failed = |source: io::Error| TargetError::Mount { path: directory.to_owned(), source };
     // The working directory changes below.
     let directory = directory.canonicalize().map_err(failed)?;
