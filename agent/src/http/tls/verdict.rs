@@ -82,7 +82,10 @@ fn certificate(error: &CertificateError) -> String {
                 ServerName::IpAddress(address) => std::net::IpAddr::from(*address).to_string(),
                 _ => String::new(),
             };
-            format!("its certificate is for {}, not for {expected}", presented.join(", "))
+            // They are written as `DnsName("a.example")`.
+            let names = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name));
+            let names: Vec<&str> = names.collect();
+            format!("its certificate is for {}, not for {expected}", names.join(", "))
         }
         CertificateError::Other(error) => match error.0.downcast_ref::<OtherKey>() {
             Some(other) => other.to_string(),
