@@ -193,6 +193,12 @@ async fn serve(
     security: Security,
 ) -> Result<(), Failed> {
     let options = options(ahead)?;
+    if security.policy.is_some() && options.token.is_none() {
+        tracing::warn!(
+            "the policy is not for notifications: everybody can send them, unless {} is set",
+            token::VARIABLE
+        );
+    }
     let (gate, tls) = guard(security)?;
     let images = Arc::new(open(&common).await?);
     let failed = |error: &std::io::Error| Failed {

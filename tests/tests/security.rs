@@ -11,7 +11,7 @@ use skiff_tests::certificates::{Ca, Certificate, Key, replace};
 use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
-    Accelerator, Fault, Outcome, Relay, Sandbox, Skiff, SkiffDaemon, alone, wait_for,
+    Accelerator, Fault, Outcome, Relay, Sandbox, Skiff, SkiffDaemon, alone, run, wait_for,
 };
 use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::tarball::Entry;
@@ -356,7 +356,7 @@ fn a_certificate_is_replaced_while_a_stream_flows() {
 #[test]
 fn cold_files_come_over_tls() {
     let _alone = alone();
-    let ground = Ground::new(&[], &[("token device", "press")]);
+    let ground = Ground::new(&[], &[("token device", "press"), ("token operator", "**")]);
     let (ca, token) = (text(&ground.ca.file).to_owned(), ground.token("device"));
     let options = ["--ca", &ca, "--token-file", &token];
     let skiff = ground.skiff("device");
@@ -383,6 +383,17 @@ fn cold_files_come_over_tls() {
     assert_eq!(fs::read(layer.join("f/5")).unwrap(), noise(5, 60_000), "of the next daemon");
     relay.release();
     daemon.wait_until_warm();
+    // A further connection of a process goes on from its session, with less to send.
+    let metrics = |result: &str| {
+        let (metrics, bearer) =
+            (format!("{}/metrics", ground.accelerator.https()), "Authorization: Bearer operator");
+        let all = run("curl", &["-sS", "--cacert", &ca, "-H", bearer, &metrics]);
+        let name = format!("skiff_tls_handshakes_total{{result=\"{result}\"}} ");
+        let line = all.lines().find_map(|line| line.strip_prefix(&name)).unwrap();
+        line.parse::<u32>().unwrap()
+    };
+    assert_eq!(metrics("failed"), 0);
+    assert!(metrics("resumed") > 0, "{} of them were full", metrics("full"));
     let eager = ground.skiff("eager");
     let pull = ["pull", PRESS, "--lazy=never", "--accelerator", &ground.accelerator.https()];
     eager.run(&[&pull[..], &options].concat()).ok("eager");

@@ -9,6 +9,7 @@
 //!
 //! A device that vanishes without a word is noticed, on a connection that is waiting for its next request, too.
 
+use super::metrics::{Handshake, Metrics};
 use crate::access::{Peer, Tls};
 use axum::Router;
 use hyper::Request;
@@ -20,6 +21,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
+use rustls::HandshakeKind;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +53,7 @@ sockopt_impl!(
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
-    tls: Option<Arc<Tls>>,
+    tls: Option<(Arc<Tls>, Arc<Metrics>)>,
     stop: impl Future<Output = ()> + Send,
 ) {
     let connections = GracefulShutdown::new();
@@ -73,12 +75,20 @@ pub(super) async fn serve(
         set_up(&stream);
         let (router, tls, watcher) = (router.clone(), tls.clone(), connections.watcher());
         tokio::spawn(async move {
-            let Some(tls) = tls else {
+            let Some((tls, metrics)) = tls else {
                 return converse(stream, Peer::default(), router, watcher).await;
             };
             match tls.accept(stream, BUFFER).await {
-                Ok((stream, peer)) => converse(stream, peer, router, watcher).await,
-                Err(error) => tracing::warn!(%from, "no TLS connection came about: {error}"),
+                Ok((stream, peer)) => {
+                    let resumed =
+                        stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                    metrics.shook_hands(if resumed { Handshake::Resumed } else { Handshake::Full });
+                    converse(stream, peer, router, watcher).await;
+                }
+                Err(error) => {
+                    metrics.shook_hands(Handshake::Failed);
+                    tracing::warn!(%from, "no TLS connection came about: {error}");
+                }
             }
         });
     }

@@ -158,7 +158,8 @@ impl<L: Library> Service<L> {
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         let more = std::mem::take(&mut self.more);
-        let (gate, tls) = (Arc::clone(&self.gate), self.tls.take());
+        let gate = Arc::clone(&self.gate);
+        let tls = self.tls.take().map(|tls| (tls, Arc::clone(&self.metrics)));
         let router = Router::new()
             .route(DEPLOY_PATH, post(deploy::<L>))
             .route("/metrics", get(render::<L>))

@@ -21,6 +21,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// an answer: while the accelerator works, it sends a frame every few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long to wait for the reason why a connection ended.
+#[cfg(feature = "tls")]
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Sends requests to one accelerator.
 #[derive(Debug)]
 pub struct Client {
@@ -176,9 +180,23 @@ impl Client {
                 Err(error) => io::Error::other(error.to_string()),
             })
         };
-        let response = timed(self.patience, exchange).await.map_err(|source| {
-            self.failed(source, |url, source| HttpError::Exchange { url, source })
-        })?;
+        let failed =
+            |source| self.failed(source, |url, source| HttpError::Exchange { url, source });
+        let response = match timed(self.patience, exchange).await {
+            Ok(response) => response,
+            Err(source) => {
+                // With TLS 1.3 a client certificate is refused after the handshake: the connection ends while a
+                // request is written, and the reason waits to be read.
+                #[cfg(feature = "tls")]
+                if let Stream::Tls(_) = stream
+                    && let Err(reason) = timed(LAST_WORDS, stream.clone().read(&mut [0])).await
+                    && let error @ HttpError::Denied { .. } = failed(reason)
+                {
+                    return Err(error);
+                }
+                return Err(failed(source));
+            }
+        };
         Ok(Body { response, url, stream, patience: self.patience })
     }
 
