@@ -1,6 +1,7 @@
 //! A device as the tests have it: it asks over TCP and takes an answer apart with the protocol's
 //! own crate.
 
+pub(crate) mod layout;
 pub(crate) mod memory;
 
 use skiff_protocol::frame::{self, Buffer, HEADER_LEN, Kind};

@@ -2,17 +2,21 @@
 //! a device says that it holds.
 
 use crate::common::memory::{Files, Memory};
-use crate::common::{Answer, ask_with, get_with, ranges, request};
+use crate::common::{Answer, ask_with, get_with, layout, ranges, request};
 use crate::{held, plan_id, runtime};
 use sha2::{Digest as _, Sha256};
-use skiff_accelerator::access::Gate;
+use skiff_accelerator::access::{Access, Gate, Pattern};
+use skiff_accelerator::library::Images;
+use skiff_accelerator::meter::Meter;
 use skiff_accelerator::serve::Service;
+use skiff_accelerator::serve::library::{Library as _, Planned};
 use skiff_protocol::record::Parent;
 use skiff_protocol::request::{DeployRequest, Held, Hydration, Part, Want};
 use skiff_protocol::response::{FailureCode, Notice};
 use skiff_protocol::{Digest, Version};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -188,4 +192,58 @@ fn a_policy_that_changes_counts_at_once() {
     }
     std::fs::write(&policy, line("device", "open/a")).unwrap();
     assert_eq!((now(DEVICE), now(OPERATOR)), (Ok(true), Err(401)));
+}
+
+/// A device can name any repository for an image that it says it holds, and images are found by their manifest.
+#[test]
+fn an_image_is_of_a_repository_that_it_is_or_was_in() {
+    let runtime = runtime();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |repository: &str| {
+        let root = directory.path().join("root").join(repository);
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::write(root.join("file"), repository).unwrap();
+        let mut tar = Command::new("tar");
+        let tar = tar.args(["-cf-", "-C"]).arg(&root).arg("file").output().unwrap();
+        assert!(tar.status.success());
+        let images = directory.path().join("images").join(repository);
+        layout::layout(&images, tar.stdout, "{}")[0].0
+    };
+    let (open, secret) = (place("open"), place("secret"));
+    let registry = format!("oci:{}/images", directory.path().display());
+    let data = directory.path().join("data");
+    let images = runtime.block_on(Images::open(&registry, &data, 1 << 20, None)).unwrap();
+    let platform = request(&[], &[]).platform;
+    let tree = |name: &str| {
+        let meter = Meter::default();
+        runtime.block_on(images.image(name, &platform, &meter)).unwrap().tree_digest
+    };
+    let (open_tree, secret_tree) = (tree("open:1"), tree("secret:1"));
+    let device = Access::Only([Pattern::parse("open").unwrap()].into());
+    let is_in = |access: &Access, name: &str, manifest, tree| {
+        runtime.block_on(images.is_in(access, name, manifest, tree)).unwrap()
+    };
+    for (name, manifest, tree, expected) in [
+        ("open:0", open, open_tree, true),
+        ("open:0", secret, secret_tree, false),
+        ("secret:1", secret, secret_tree, false),
+        ("secret:1", open, open_tree, false),
+    ] {
+        assert_eq!(is_in(&device, name, manifest, tree), expected, "{name} {manifest}");
+        assert!(is_in(&Access::Open, name, manifest, tree));
+    }
+    // What devices got from a repository they may hold, also if it is there no more.
+    std::fs::remove_dir_all(directory.path().join("images/open")).unwrap();
+    assert!(!is_in(&device, "open:0", open, open_tree));
+    let names = vec![("host:5000/open:1".to_owned(), open_tree)];
+    let planned = Planned {
+        id: Digest([7; 32]),
+        inputs: Vec::new(),
+        bases: Vec::new(),
+        deltas: Vec::new(),
+        names,
+    };
+    runtime.block_on(images.keep_plan(planned)).unwrap();
+    assert!(is_in(&device, "open:0", open, open_tree));
+    assert!(!is_in(&device, "open:0", secret, secret_tree));
 }

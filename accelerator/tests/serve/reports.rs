@@ -1,7 +1,6 @@
 //! Hot sets from a device's report to another's answer, on an image that is ingested.
 
-#[path = "../common/layout.rs"]
-mod layout;
+use crate::common::layout;
 
 use crate::common::{Answer, ask, exchange, get, request};
 use crate::runtime;
