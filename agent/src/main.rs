@@ -154,7 +154,7 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
         let request = PullRequest {
             wanted,
             accelerator,
-            security: options.security.clone(),
+            security: options.security.text(),
             dry_run,
             max_bytes,
             require_lazy: lazy == Laziness::Require,

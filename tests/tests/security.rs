@@ -301,7 +301,9 @@ fn a_device_shows_a_certificate() {
             DENIED,
             "take this device's certificate",
         );
-        for key in [Key::P256, Key::P384, Key::Ed25519, Key::Rsa] {
+        let p384 = with(PRESS, &sign(&clients, "press-1.example", Key::P384), &[]);
+        ground.says("P-384", &p384, USAGE, "its key is none that is understood here");
+        for key in [Key::P256, Key::Ed25519, Key::Rsa] {
             let ours = sign(&clients, "press-1.example", key);
             ground.says(&format!("{key:?}"), &with(PRESS, &ours, &[]), 0, "");
             let code = if has_policy { DENIED } else { 0 };

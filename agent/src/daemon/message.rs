@@ -1,7 +1,6 @@
 //! What `skiff` asks the daemon: a line of JSON on its Unix socket. The answer is lines of
 //! [`Said`](crate::report::Said), the last of them an exit code.
 
-use crate::http::SecurityOptions;
 use crate::pull::Wanted;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -28,8 +27,9 @@ pub struct PullRequest {
     pub wanted: Wanted,
     /// Base address of the accelerator.
     pub accelerator: String,
-    /// The connection's options that whoever asks has: the daemon uses its own, and refuses if these are others.
-    pub security: SecurityOptions,
+    /// The connection's options that whoever asks has, as text: the daemon uses its own, and refuses if these are
+    /// others.
+    pub security: String,
     /// Only measure.
     pub dry_run: bool,
     /// Byte budget.

@@ -1,13 +1,12 @@
 //! A pinned key: the SHA-256 of its SubjectPublicKeyInfo, which any certificate of the key has. Written `sha256/` and
 //! Base64, as RFC 7469 and curl have it, or 64 hexadecimal digits.
 
-use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "tls"))]
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// A key's SHA-256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin([u8; 32]);
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

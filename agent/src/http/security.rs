@@ -11,7 +11,6 @@
 //! Files are read when they are needed and again when they have changed, so that what was renewed is used by a daemon, too.
 
 use super::{HttpError, Pin};
-use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ pub const MAX_FILE: u64 = 2 << 20;
 const MAX_TOKEN: usize = 4096;
 
 /// The options.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecurityOptions {
     /// A file of CAs.
     pub ca: Option<PathBuf>,
@@ -34,6 +33,24 @@ pub struct SecurityOptions {
     pub certificate: Option<PathBuf>,
     /// A file with its key.
     pub key: Option<PathBuf>,
+}
+
+impl SecurityOptions {
+    /// One text for each choice of options; empty if none is chosen.
+    pub fn text(&self) -> String {
+        let files = [&self.ca, &self.token_file, &self.certificate, &self.key];
+        let names = ["ca", "token-file", "cert", "key"].into_iter().zip(files);
+        let mut text = String::new();
+        for (name, file) in names {
+            if let Some(file) = file {
+                text += &format!("--{name} {}\n", file.display());
+            }
+        }
+        for pin in &self.pins {
+            text += &format!("--pin {pin}\n");
+        }
+        text
+    }
 }
 
 /// The options, and what was made of them. One for all connections of a process, so that TLS sessions are resumed.

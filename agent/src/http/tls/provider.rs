@@ -4,6 +4,7 @@
 //! ChaCha20 stands first: small boards have no instructions for AES, and no link that is slow enough to need this
 //! program is too fast for it elsewhere.
 
+use super::p256;
 use futures_rustls::pki_types::{PrivateKeyDer, SignatureVerificationAlgorithm};
 use futures_rustls::rustls::crypto::ring::{cipher_suite, kx_group, sign};
 use futures_rustls::rustls::crypto::{
@@ -34,8 +35,7 @@ pub const SIGNATURES: WebPkiSupportedAlgorithms =
     WebPkiSupportedAlgorithms { all: ALL, mapping: IN_HANDSHAKES };
 
 const ALL: &[&dyn SignatureVerificationAlgorithm] = &[
-    signed::ECDSA_P256_SHA256,
-    signed::ECDSA_P256_SHA384,
+    &p256::Verify,
     signed::ECDSA_P384_SHA256,
     signed::ECDSA_P384_SHA384,
     signed::ED25519,
@@ -48,7 +48,7 @@ const ALL: &[&dyn SignatureVerificationAlgorithm] = &[
 ];
 
 const IN_HANDSHAKES: &[(SignatureScheme, &[&dyn SignatureVerificationAlgorithm])] = &[
-    (SignatureScheme::ECDSA_NISTP256_SHA256, &[signed::ECDSA_P256_SHA256]),
+    (SignatureScheme::ECDSA_NISTP256_SHA256, &[&p256::Verify]),
     (SignatureScheme::ECDSA_NISTP384_SHA384, &[signed::ECDSA_P384_SHA384]),
     (SignatureScheme::ED25519, &[signed::ED25519]),
     (SignatureScheme::RSA_PSS_SHA256, &[signed::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
@@ -78,6 +78,16 @@ struct Keys;
 
 impl KeyProvider for Keys {
     fn load_private_key(&self, key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
-        sign::any_supported_type(&key)
+        if let Some(key) = p256::Key::read(&key) {
+            return Ok(Arc::new(key));
+        }
+        if let PrivateKeyDer::Pkcs8(key) = &key
+            && let Ok(key) = sign::any_eddsa_type(key)
+        {
+            return Ok(key);
+        }
+        let none = "its key is none that is understood here: P-256, Ed25519 or RSA";
+        let key = sign::RsaSigningKey::new(&key).map_err(|_| Error::General(none.to_owned()))?;
+        Ok(Arc::new(key))
     }
 }
