@@ -196,13 +196,15 @@ pub fn parse(
 ) -> Result<Options, UsageError> {
     let text = |name| env(name).and_then(|value| value.into_string().ok());
     let mut accelerator = text("SKIFF_ACCELERATOR");
+    // One that is empty, as in a file of a service's environment, says nothing.
+    let file = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let keys = text("SKIFF_PIN").unwrap_or_default();
     let mut security = SecurityOptions {
-        ca: env("SKIFF_CA").map(PathBuf::from),
-        pins: text("SKIFF_PIN")
-            .map_or(Ok(Vec::new()), |keys| keys.split(' ').map(pin).collect())?,
-        token_file: env("SKIFF_TOKEN_FILE").map(PathBuf::from),
-        certificate: env("SKIFF_CERT").map(PathBuf::from),
-        key: env("SKIFF_KEY").map(PathBuf::from),
+        ca: file("SKIFF_CA"),
+        pins: keys.split_whitespace().map(pin).collect::<Result<_, _>>()?,
+        token_file: file("SKIFF_TOKEN_FILE"),
+        certificate: file("SKIFF_CERT"),
+        key: file("SKIFF_KEY"),
     };
     let mut pins = Vec::new();
     let mut containerd = env("CONTAINERD_ADDRESS")

@@ -59,6 +59,7 @@ fn the_environment_is_the_default() {
     let pins = format!("{one} sha256:{other}");
     let env = |name: &str| match name {
         "SKIFF_PIN" => Some(OsString::from(&pins)),
+        "SKIFF_CERT" | "SKIFF_KEY" => Some(OsString::new()),
         "SKIFF_CA" | "SKIFF_TOKEN_FILE" => Some(OsString::from(format!("/{name}"))),
         _ => None,
     };

@@ -28,6 +28,8 @@ const LINK: i32 = 4;
 const UNTRUSTED: i32 = 12;
 const DENIED: i32 = 13;
 
+/// Most memory of the agent, with TLS, too.
+const MEMORY: u64 = 8 << 20;
 /// No time of a directory is excused.
 const NEVER: Unpacked = i64::MAX..=i64::MAX;
 const GOOD: (i32, i32) = (2020, 2099);
@@ -142,7 +144,9 @@ fn the_accelerator_is_the_right_one_or_none() {
     };
 
     check("our CA", &["--ca", ours], 0, "");
-    check("the system's CAs", &[], UNTRUSTED, "no CA that is trusted here");
+    let outcome = ground.measure(&url, PRESS, &[]);
+    ground.says("the system's CAs", &outcome, UNTRUSTED, "no CA that is trusted here");
+    assert!(outcome.peak_rss <= MEMORY, "{} bytes of memory", outcome.peak_rss);
     check("another CA", &["--ca", theirs], UNTRUSTED, "no CA that is trusted here");
     for key in [Key::P384, Key::Ed25519, Key::Rsa] {
         let pin = sign(&ground.ca, HERE, GOOD, key);
@@ -260,6 +264,7 @@ fn a_device_reads_what_its_token_lets_it() {
     pull(VAULT, &operator).ok("vault");
     let pulled = pull(PRESS, &device).ok("press");
     assert!(pulled.stdout.contains("held_unknown"), "{}", pulled.stdout);
+    assert!(pulled.peak_rss <= MEMORY, "{} bytes of memory", pulled.peak_rss);
     let plain = Accelerator::start_with(&ground.sandbox.directory("plain"), &ground.registry, &[]);
     let eager = ground.skiff("eager");
     eager.pull(&[PRESS], &plain.url()).ok("without TLS");
