@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Bytes in the server's buffer from which on it takes no more of an answer.
 const BUFFER: usize = 16 << 10;
@@ -57,6 +58,8 @@ pub(super) async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) {
     let connections = GracefulShutdown::new();
+    // Nothing is sent; that the sender goes tells handshakes that are under way.
+    let (serving, served) = watch::channel(());
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -74,11 +77,16 @@ pub(super) async fn serve(
         };
         set_up(&stream);
         let (router, tls, watcher) = (router.clone(), tls.clone(), connections.watcher());
+        let mut served = served.clone();
         tokio::spawn(async move {
             let Some((tls, metrics)) = tls else {
                 return converse(stream, Peer::default(), router, watcher).await;
             };
-            match tls.accept(stream, BUFFER).await {
+            let accepted = tokio::select! {
+                accepted = tls.accept(stream, BUFFER) => accepted,
+                _ = served.changed() => return,
+            };
+            match accepted {
                 Ok((stream, peer)) => {
                     let resumed =
                         stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -92,7 +100,7 @@ pub(super) async fn serve(
             }
         });
     }
-    drop(listener);
+    drop((listener, serving));
     connections.shutdown().await;
 }
 
