@@ -4,7 +4,7 @@ set -euo pipefail
 
 needs=(
     buildah=buildah containerd=containerd ctr=containerd docker-registry=docker-registry
-    ip=iproute2 make=make mmdebstrap=mmdebstrap gzip=gzip mount=mount nsenter=util-linux
+    ip=iproute2 make=make openssl=openssl mmdebstrap=mmdebstrap gzip=gzip mount=mount nsenter=util-linux
     setpriv=util-linux tar=tar runc=runc skopeo=skopeo cc=gcc
     /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring
 )

@@ -36,6 +36,7 @@ rest() {
     part round-trips 90 cargo test --release --locked -p skiff-tests --test round_trips -- --nocapture
     part hard 360 cargo test --release --locked -p skiff-tests --test hard
     part hostile 60 cargo test --release --locked -p skiff-tests --test hostile
+    part security 120 cargo test --release --locked -p skiff-tests --test security
     part scripted 180 cargo test --release --locked -p skiff-tests --test scripted
     part applications 300 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
     part reroot 180 cargo test --release --locked -p skiff-tests --test reroot

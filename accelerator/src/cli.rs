@@ -1,6 +1,7 @@
 //! The command line: flags, help, and which exit code an error becomes.
 
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
+use skiff_accelerator::access::TlsFiles;
 use skiff_accelerator::serve::PACK_LEVEL;
 use skiff_accelerator::store::PostgresUrl;
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ Usage:
   skiff-accelerator serve  --registry REGISTRY --data DIR [--listen ADDR:PORT]
                            [--database URL] [--cache-bytes N] [--level N]
                            [--platform OS/ARCH[/VARIANT]]... [--poll SECONDS] [--no-traces]
+                           [--tls-cert FILE --tls-key FILE [--tls-client-ca FILE]] [--policy FILE]
   skiff-accelerator ingest --registry REGISTRY --data DIR [--platform OS/ARCH[/VARIANT]]
                            [--database URL] [--cache-bytes N] IMAGE...
   skiff-accelerator app    --data DIR [--database URL] set NAME IMAGE... | set NAME --compose FILE
@@ -49,6 +51,14 @@ Options:
                        and before the first for this machine's
   --poll SECONDS       look every so many seconds, at least 10, whether tags have moved that devices
                        asked for or applications name, for registries that send no notifications
+  --tls-cert FILE, --tls-key FILE
+                       `serve`: speak TLS 1.3, with this certificate (and those that lead to its CA) and
+                       its key, in PEM; read again when they change
+  --tls-client-ca FILE `serve`: take client certificates of these CAs; without --policy, want one
+  --policy FILE        `serve`: only these may read, and only this; read again when it changes. A line is
+                       `token SHA256 REPOSITORY...`, with the SHA-256 of a bearer token, or
+                       `certificate NAME REPOSITORY...`, with a DNS name of a client certificate. In a
+                       repository `*` is any part of a component, `**` at the end all that follows
   --no-traces          `serve`: refuse what devices report of what was opened (POST /v1/trace)
   --class CLASS        `hot`: for devices of this class only
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
@@ -65,7 +75,7 @@ Environment:
 Exit codes:
   0  done
   1  something failed that is not listed below
-  2  the command line is wrong
+  2  the command line is wrong, or a file that it names
   3  the data directory, the database or the address can't be used
   4  an image is not found, or has nothing for the platform
   5  the registry does not answer or refuses access
@@ -80,7 +90,14 @@ pub(crate) enum Command {
     /// Print the version.
     Version,
     /// Serve.
-    Serve { common: Common, listen: SocketAddr, level: i32, ahead: Ahead, traces: bool },
+    Serve {
+        common: Common,
+        listen: SocketAddr,
+        level: i32,
+        ahead: Ahead,
+        traces: bool,
+        security: Security,
+    },
     /// Ingest images.
     Ingest { common: Common, platform: String, images: Vec<String> },
     /// Applications.
@@ -89,6 +106,35 @@ pub(crate) enum Command {
     Hot { metadata: Metadata, hot: Hot },
     /// Print the graph.
     Graph { metadata: Metadata, json: bool },
+}
+
+/// How `serve` is reached, and by whom.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Security {
+    /// TLS.
+    pub(crate) tls: Option<TlsFiles>,
+    /// Who may read what.
+    pub(crate) policy: Option<PathBuf>,
+}
+
+impl Security {
+    fn new(
+        certificate: Option<PathBuf>,
+        key: Option<PathBuf>,
+        client_ca: Option<PathBuf>,
+        policy: Option<PathBuf>,
+    ) -> Result<Self, lexopt::Error> {
+        let tls = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key, client_ca }),
+            (None, None) if client_ca.is_none() => None,
+            _ => {
+                return Err(
+                    "--tls-cert and --tls-key go together, and --tls-client-ca with them".into()
+                );
+            }
+        };
+        Ok(Self { tls, policy })
+    }
 }
 
 /// What `serve` reads ahead of time.
@@ -168,6 +214,7 @@ pub(crate) fn parse(
     let (mut listen, mut level, mut ahead) = (None, None, Ahead::default());
     let (mut compose, mut json) = (None, false);
     let (mut application, mut class, mut no_traces) = (None, None, false);
+    let (mut certificate, mut key, mut client_ca, mut policy) = (None, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -182,6 +229,10 @@ pub(crate) fn parse(
             Long("app") => application = Some(parser.value()?.string()?),
             Long("class") => class = Some(parser.value()?.string()?),
             Long("no-traces") => no_traces = true,
+            Long("tls-cert") => certificate = Some(PathBuf::from(parser.value()?)),
+            Long("tls-key") => key = Some(PathBuf::from(parser.value()?)),
+            Long("tls-client-ca") => client_ca = Some(PathBuf::from(parser.value()?)),
+            Long("policy") => policy = Some(PathBuf::from(parser.value()?)),
             Long("platform") => ahead.platforms.push(parser.value()?.string()?),
             Long("poll") => {
                 ahead.poll =
@@ -214,6 +265,10 @@ pub(crate) fn parse(
     if no_traces && command != "serve" {
         return Err("--no-traces goes with `serve`".into());
     }
+    let security = Security::new(certificate, key, client_ca, policy)?;
+    if security != Security::default() && command != "serve" {
+        return Err("--tls-cert, --tls-key, --tls-client-ca and --policy go with `serve`".into());
+    }
     match command.as_str() {
         "hot" => return Ok(Command::Hot { metadata, hot: hot(images, application, class)? }),
         "app" => return Ok(Command::App { metadata, action: app(images, compose)? }),
@@ -235,6 +290,7 @@ pub(crate) fn parse(
             level: level.unwrap_or(PACK_LEVEL),
             ahead,
             traces: !no_traces,
+            security,
         }),
         "ingest" if listen.is_some() || level.is_some() || ahead.poll.is_some() => {
             Err("`ingest` takes none of --listen, --level and --poll".into())

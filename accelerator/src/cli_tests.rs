@@ -21,6 +21,7 @@ fn commands_are_read() {
             level: 12,
             ahead: Ahead::default(),
             traces: true,
+            security: Security::default(),
         })
     );
     let serve = "serve --registry oci:x --data d --poll 10 --no-traces --platform linux/arm64 --platform linux/arm";
@@ -28,6 +29,12 @@ fn commands_are_read() {
     assert!(!traces);
     assert_eq!(ahead.poll, Some(Duration::from_secs(10)));
     assert_eq!(ahead.platforms, ["linux/arm64", "linux/arm"]);
+    let serve =
+        "serve --registry oci:x --data d --tls-cert c --tls-key k --tls-client-ca a --policy p";
+    let Ok(Command::Serve { security, .. }) = parsed(serve) else { panic!("{serve}") };
+    let [certificate, key, ca, policy] = ["c", "k", "a", "p"].map(PathBuf::from);
+    let tls = Some(TlsFiles { certificate, key, client_ca: Some(ca) });
+    assert_eq!(security, Security { tls, policy: Some(policy) });
     let ingest = parsed(
         "ingest a:1 --registry http://r --data d --platform linux/arm/v6 b:2 \
          --database postgres://u:p@h/d",
@@ -99,6 +106,9 @@ fn each_mistake_has_its_sentence() {
         ("hot --data d show --app a b", "`hot` takes"),
         ("app --data d ls --class x", "go with `hot`"),
         ("graph --data d --no-traces", "goes with `serve`"),
+        ("serve --registry oci:x --data d --tls-cert c", "go together"),
+        ("serve --registry oci:x --data d --tls-client-ca c", "go together"),
+        ("app --data d ls --policy p", "go with `serve`"),
         ("push --registry oci:x --data d", "no command \"push\""),
         ("serve --frobnicate", "--frobnicate"),
     ];

@@ -13,11 +13,12 @@
 //! ```
 //!
 //! `library` is what `serve` stands on: ingest, store and caches put together. `watch` has new images ingested
-//! before a device asks. `seek` finds a tar's bytes in the registry's blob. `applications` says what an
+//! before a device asks. `access` says which device may read what. `seek` finds a tar's bytes in the registry's blob. `applications` says what an
 //! application may be, `graph` shows what was planned. `reference` reads images' names, `asked` remembers devices'
 //! platforms; `single_flight`, `meter`, `mapped` (memory for big buffers) and `causes` are small things that
 //! several modules need.
 
+pub mod access;
 pub mod applications;
 pub mod asked;
 pub mod cache;

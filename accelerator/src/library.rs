@@ -1,5 +1,6 @@
 //! The service's library: ingest, store and caches put together.
 
+use crate::access::Access;
 use crate::asked::Asked;
 use crate::cache::Cache;
 use crate::cache::packs::{SEAL, cached, keep};
@@ -249,6 +250,37 @@ impl Library for Images {
         let reference = Reference::digest(&named.repository, manifest);
         let image = self.ingest.image(&reference, &platform_of(platform), meter).await;
         Ok(known(image.map_err(|error| refused(&error))?))
+    }
+
+    async fn is_in(
+        &self,
+        access: &Access,
+        reference: &str,
+        manifest: Digest,
+        tree: Digest,
+    ) -> Result<bool, Refusal> {
+        if access.is_all() {
+            return Ok(true);
+        }
+        let named = Reference::parse(reference).map_err(|error| bad_reference(&error))?;
+        if !access.has(&named.repository) {
+            return Ok(false);
+        }
+        // The names by which it was planned for devices: the registry may have it no more.
+        let names = self.ingest.store().names_of(tree).await;
+        let names = names.map_err(|error| Refusal::internal(&error))?;
+        let mut names = names.iter().filter_map(|name| Reference::without_host(name).ok());
+        if names.any(|name| access.has(&name.repository)) {
+            return Ok(true);
+        }
+        match self.registry.manifest(&named.repository, manifest).await {
+            Ok(_) => Ok(true),
+            Err(RegistryError::Unavailable { .. }) => {
+                let text = "the registry does not say whether it has an image that is held";
+                Err(Refusal::new(FailureCode::RegistryUnavailable, text))
+            }
+            Err(_) => Ok(false),
+        }
     }
 
     async fn reader(

@@ -4,7 +4,8 @@
 mod cli;
 mod hot_sets;
 
-use cli::{Ahead, App, Command, Common, HELP, Hot, Metadata};
+use cli::{Ahead, App, Command, Common, HELP, Hot, Metadata, Security};
+use skiff_accelerator::access::{Gate, Tls};
 use skiff_accelerator::applications::{self, ApplicationError};
 use skiff_accelerator::causes::chain;
 use skiff_accelerator::hot::take;
@@ -72,8 +73,8 @@ async fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => say(HELP),
         Ok(Command::Version) => say(concat!("skiff-accelerator ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Serve { common, listen, level, ahead, traces }) => {
-            serve(common, listen, level, ahead, traces).await
+        Ok(Command::Serve { common, listen, level, ahead, traces, security }) => {
+            serve(common, listen, level, ahead, traces, security).await
         }
         Ok(Command::Ingest { common, platform, images }) => ingest(common, &platform, images).await,
         Ok(Command::App { metadata, action }) => app(&metadata, action).await,
@@ -166,14 +167,39 @@ fn platform(text: &str) -> Result<Platform, Failed> {
     platform.map_err(|error: PlatformError| Failed { code: 2, sentence: error.to_string() })
 }
 
+/// Who is let in, and over what.
+fn guard(security: Security) -> Result<(Gate, Option<Tls>), Failed> {
+    let failed = |error: &dyn std::error::Error| Failed { code: 2, sentence: chain(error) };
+    let Security { tls, policy } = security;
+    if policy.is_some() && tls.is_none() {
+        tracing::warn!(
+            "there is a policy and no TLS (--tls-cert): tokens and images can be read on the way, unless \
+             something before this speaks TLS"
+        );
+    }
+    let has_policy = policy.is_some();
+    let gate = policy.map_or_else(|| Ok(Gate::default()), |path| Gate::new(&path));
+    let gate = gate.map_err(|error| failed(&error))?;
+    let tls = tls.map(|files| Tls::new(files, has_policy)).transpose();
+    Ok((gate, tls.map_err(|error| failed(&error))?))
+}
+
 async fn serve(
     common: Common,
     listen: SocketAddr,
     level: i32,
     ahead: Ahead,
     traces: bool,
+    security: Security,
 ) -> Result<(), Failed> {
     let options = options(ahead)?;
+    if security.policy.is_some() && options.token.is_none() {
+        tracing::warn!(
+            "the policy is not for notifications: everybody can send them, unless {} is set",
+            token::VARIABLE
+        );
+    }
+    let (gate, tls) = guard(security)?;
     let images = Arc::new(open(&common).await?);
     let failed = |error: &std::io::Error| Failed {
         code: 3,
@@ -187,10 +213,13 @@ async fn serve(
     let stop = async move {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     };
-    let service = Service::new(Arc::clone(&images), level);
+    let mut service = Service::new(Arc::clone(&images), level).behind(gate);
+    if let Some(tls) = tls {
+        service = service.over(tls);
+    }
     let watch = Watch::start(&images, service.metrics(), options);
     let reports = take::routes(&images, service.metrics(), traces);
-    service.with(watch.routes()).with(reports).run(listener, stop).await;
+    service.with(watch.routes()).with_guarded(reports).run(listener, stop).await;
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+#[path = "serve/access.rs"]
+mod access;
 mod common;
 #[path = "serve/hydration.rs"]
 mod hydration;

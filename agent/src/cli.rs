@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::applications::Name;
+use crate::http::{Pin, SecurityOptions};
 use crate::pull::{Budget, Laziness, Wanted};
 use crate::trace::{Flags, TraceOptions};
 use lexopt::prelude::*;
@@ -55,21 +56,26 @@ trace options:
   --for SECONDS       so long after the first start [30; 300 with --until-port]
   --print             print the files instead of telling the accelerator
 
+connection options, of pull, deploy, trace and daemon:
+  --ca FILE           over https://, trust these CAs (PEM) instead of the system's (env SKIFF_CA)
+  --pin KEY           trust this key (sha256/BASE64 or hexadecimal, of its SubjectPublicKeyInfo)
+                      whatever the certificate's name and dates are, for devices without a clock;
+                      any of several; with --ca, besides (env SKIFF_PIN, with spaces)
+  --token-file FILE   show the bearer token in it, over https:// or to this machine itself only
+                      (env SKIFF_TOKEN_FILE)
+  --cert FILE, --key FILE
+                      show this client certificate (PEM; env SKIFF_CERT, SKIFF_KEY)
+                      Where a daemon runs it does the fetching, with its own connection options:
+                      give them to skiff daemon. A pull that has others is refused.
+
 options:
-  --accelerator URL   address of the accelerator (env SKIFF_ACCELERATOR)
+  --accelerator URL   address of the accelerator, http:// or https:// (env SKIFF_ACCELERATOR)
   --containerd PATH   containerd's socket (env CONTAINERD_ADDRESS)
                       [/run/containerd/containerd.sock]
   --namespace NAME    containerd's namespace (env CONTAINERD_NAMESPACE) [default]
   --snapshotter NAME  containerd's snapshotter, which must be an overlayfs one [overlayfs]
   --root DIR          use a plain directory instead of containerd
   --state DIR         skiff's own files (env SKIFF_STATE) [/var/lib/skiff, or DIR/skiff]
-  --image IMAGE       of trace: the next container of this image
-  --application NAME  of trace: of the images that are deployed of it; with a container or
-                      --image: the application that the trace is reported for
-  --class NAME        of trace: the class of devices that this one belongs to
-  --until-port N      of trace: end when a container listens on port N, or after --for
-  --for SECONDS       of trace: so long after the first start [30; 300 with --until-port]
-  --print             of trace: print the files instead of telling the accelerator
   --json              JSON lines on standard output
   -h, --help          this text
   -V, --version       the version
@@ -92,6 +98,9 @@ exit codes:
  10  it can't be started before it is all there (--lazy=require), or daemon or holder
      can't work
  11  skiff status: containers may have read zeros
+ 12  the accelerator is not trusted: its certificate or key is not right
+ 13  the accelerator refuses this device: token, client certificate, or an image that
+     it may not read
 ";
 
 /// What to do.
@@ -160,6 +169,8 @@ pub struct Options {
     pub command: Command,
     /// Address of the accelerator.
     pub accelerator: Option<String>,
+    /// How to connect to it.
+    pub security: SecurityOptions,
     /// containerd's socket.
     pub containerd: PathBuf,
     /// containerd's namespace.
@@ -192,6 +203,17 @@ pub fn parse(
 ) -> Result<Options, UsageError> {
     let text = |name| env(name).and_then(|value| value.into_string().ok());
     let mut accelerator = text("SKIFF_ACCELERATOR");
+    // One that is empty, as in a file of a service's environment, says nothing.
+    let file = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let keys = text("SKIFF_PIN").unwrap_or_default();
+    let mut security = SecurityOptions {
+        ca: file("SKIFF_CA"),
+        pins: keys.split_whitespace().map(pin).collect::<Result<_, _>>()?,
+        token_file: file("SKIFF_TOKEN_FILE"),
+        certificate: file("SKIFF_CERT"),
+        key: file("SKIFF_KEY"),
+    };
+    let mut pins = Vec::new();
     let mut containerd = env("CONTAINERD_ADDRESS")
         .map_or_else(|| PathBuf::from("/run/containerd/containerd.sock"), PathBuf::from);
     let mut namespace = text("CONTAINERD_NAMESPACE").unwrap_or_else(|| "default".to_owned());
@@ -205,6 +227,11 @@ pub fn parse(
     while let Some(argument) = parser.next()? {
         match argument {
             Long("accelerator") => accelerator = Some(parser.value()?.string()?),
+            Long("ca") => security.ca = Some(parser.value()?.into()),
+            Long("pin") => pins.push(pin(&parser.value()?.string()?)?),
+            Long("token-file") => security.token_file = Some(parser.value()?.into()),
+            Long("cert") => security.certificate = Some(parser.value()?.into()),
+            Long("key") => security.key = Some(parser.value()?.into()),
             Long("containerd") => containerd = parser.value()?.into(),
             Long("namespace") => namespace = parser.value()?.string()?,
             Long("snapshotter") => snapshotter = parser.value()?.string()?,
@@ -242,11 +269,27 @@ pub fn parse(
     if more != More::default() && !matches!(command, Command::Help | Command::Version) {
         return Err(misplaced());
     }
+    if !pins.is_empty() {
+        security.pins = pins;
+    }
+    if security.certificate.is_some() != security.key.is_some() {
+        return Err(UsageError("--cert and --key go together".to_owned()));
+    }
     let state = state.unwrap_or_else(|| match &root {
         Some(root) => root.join("skiff"),
         None => PathBuf::from("/var/lib/skiff"),
     });
-    Ok(Options { command, accelerator, containerd, namespace, snapshotter, root, state, json })
+    Ok(Options {
+        command,
+        accelerator,
+        security,
+        containerd,
+        namespace,
+        snapshotter,
+        root,
+        state,
+        json,
+    })
 }
 
 /// Options of single commands, which take them out.
@@ -273,6 +316,14 @@ impl More {
             wait: take(wait),
         }
     }
+}
+
+fn pin(text: &str) -> Result<Pin, UsageError> {
+    Pin::parse(text).ok_or_else(|| {
+        UsageError(format!(
+            "--pin is sha256/ and the Base64 of a key's SHA-256, or its 64 hexadecimal digits, not '{text}'"
+        ))
+    })
 }
 
 fn laziness(word: &str) -> Result<Laziness, UsageError> {
@@ -356,58 +407,5 @@ fn misplaced() -> UsageError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Options, UsageError> {
-        parse(std::iter::once("skiff").chain(line.split(' ')).map(OsString::from), |_| None)
-    }
-
-    #[test]
-    fn commands_and_options() {
-        let options = parsed("pull a:1 --accelerator=http://h:1 b:2 --dry-run --root /r").unwrap();
-        let wanted = Wanted::Images(vec!["a:1".to_owned(), "b:2".to_owned()]);
-        let pull = |wanted, dry_run, max_bytes| {
-            let budget = Budget { max_bytes, ..Budget::default() };
-            let (lazy, wait) = (Laziness::Auto, false);
-            Command::Pull { wanted, dry_run, budget, lazy, wait }
-        };
-        assert_eq!(options.command, pull(wanted, true, None));
-        assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));
-        assert_eq!(options.state, PathBuf::from("/r/skiff"));
-        assert_eq!(parsed("--json ls").unwrap().command, Command::List);
-        let application = Name::parse("shop").unwrap();
-        let wanted = Wanted::Application(application.clone());
-        let deploy = pull(wanted, false, Some(5));
-        assert_eq!(parsed("deploy shop --max-bytes 5").unwrap().command, deploy);
-        assert_eq!(parsed("rollback shop").unwrap().command, Command::Rollback { application });
-        assert_eq!(parsed("pull --help").unwrap().command, Command::Help);
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (line, word) in [
-            ("pull", "needs an image"),
-            ("fly", "'fly'"),
-            ("deploy", "one application"),
-            ("deploy a b", "one application"),
-            ("deploy ../a", "'../a'"),
-            ("rollback a --dry-run", "--dry-run"),
-            ("ls x", "no argument"),
-            ("mount a", "directory"),
-            ("pull a --frob", "--frob"),
-            ("pull a --print", "--print with trace"),
-            ("trace", "one container"),
-            ("ls --dry-run", "--dry-run"),
-            ("pull a --max-bytes many", "many"),
-            ("pull a --tries 0", "at least 1"),
-            ("ls --limit-rate 5", "--limit-rate"),
-            ("pull a --lazy=sometimes", "'sometimes'"),
-            ("pull a --class x", "--class"),
-            ("daemon --class ../x", "'../x'"),
-        ] {
-            let said = parsed(line).unwrap_err().to_string();
-            assert!(said.contains(word), "{line}: {said}");
-        }
-    }
-}
+#[path = "cli_tests.rs"]
+mod tests;

@@ -25,6 +25,12 @@ pub enum Failed {
     /// No accelerator is named.
     #[error("no accelerator is given; use --accelerator URL or set SKIFF_ACCELERATOR")]
     NoAccelerator,
+    /// Options that the daemon does not have.
+    #[error(
+        "a daemon runs, which has other options of the connection (--ca, --pin, --token-file, --cert, --key; see \
+         skiff --help); give them to it, leave them out here, or use --lazy=never"
+    )]
+    OtherSecurity,
     /// A pull.
     #[error(transparent)]
     Pull(#[from] PullError),
@@ -87,7 +93,7 @@ fn code(failed: &Failed) -> u8 {
         return 8;
     }
     match failed {
-        Failed::Usage(_) | Failed::NoAccelerator => 2,
+        Failed::Usage(_) | Failed::NoAccelerator | Failed::OtherSecurity => 2,
         Failed::Application(error) => application_code(error),
         Failed::Trace(error) => trace_code(error),
         Failed::Target(error) => target_code(error),
@@ -97,12 +103,14 @@ fn code(failed: &Failed) -> u8 {
         Failed::Relayed(code) => *code,
         Failed::Pull(error) => match error {
             PullError::NotLazy(_) | PullError::Holder(_) => 10,
-            PullError::Request(_) | PullError::Http(HttpError::BadUrl { .. }) => 2,
-            PullError::Http(_) | PullError::Link { .. } | PullError::OutOfTime => 4,
+            PullError::Request(_) => 2,
+            PullError::Http(error) => http_code(error),
+            PullError::Link { .. } | PullError::OutOfTime => 4,
             PullError::NoDelta { .. } => 5,
             PullError::Refused { code, .. } => match code {
                 FailureCode::NotFound | FailureCode::NoPlatform => 3,
                 FailureCode::BadImage => 6,
+                FailureCode::Denied => 13,
                 _ => 5,
             },
             PullError::Stream { .. }
@@ -128,11 +136,23 @@ fn code(failed: &Failed) -> u8 {
     }
 }
 
+fn http_code(error: &HttpError) -> u8 {
+    match error {
+        HttpError::BadUrl { .. } | HttpError::File { .. } => 2,
+        #[cfg(feature = "tls")]
+        HttpError::NoRoots | HttpError::Setup(_) => 2,
+        HttpError::Connect { .. } | HttpError::Exchange { .. } | HttpError::Strange { .. } => 4,
+        #[cfg(feature = "tls")]
+        HttpError::Untrusted { .. } => 12,
+        HttpError::Denied { .. } => 13,
+    }
+}
+
 fn trace_code(error: &TraceError) -> u8 {
     match error {
-        TraceError::NoContainerd | TraceError::Http(HttpError::BadUrl { .. }) => 2,
+        TraceError::NoContainerd => 2,
         TraceError::NoContainer(_) | TraceError::Nothing | TraceError::Unknown { .. } => 3,
-        TraceError::Http(_) => 4,
+        TraceError::Http(error) => http_code(error),
         TraceError::Refused { .. } | TraceError::Report(_) => 5,
         TraceError::Containerd(_) => 7,
         TraceError::Spool { .. } => 8,

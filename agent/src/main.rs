@@ -6,12 +6,14 @@ use skiff::cli::{self, Command, Options};
 use skiff::daemon::{self, PullRequest, Request};
 use skiff::exit::{self, Failed};
 use skiff::holder;
+use skiff::http::Security;
 use skiff::pull::{Laziness, PullOptions, pull};
 use skiff::report::{self, Report, json_line};
 use skiff::state::{Lock, StateDir};
 use skiff::target::{ImageRecord, ListedImage, Target};
 use skiff::trace::{self, trace};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 fn main() -> ExitCode {
     // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
     let state = StateDir::new(options.state.clone());
     let done = match &options.command {
         Command::Daemon { class, rate } => {
-            daemon::run(state, class.clone(), *rate).map_err(Failed::from)
+            daemon::run(state, class.clone(), *rate, options.security.clone()).map_err(Failed::from)
         }
         Command::Holder { socket } => {
             let socket = socket.clone().unwrap_or_else(|| state.holder_socket());
@@ -107,6 +109,7 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
         let request = PullRequest {
             wanted,
             accelerator,
+            security: options.security.text(),
             dry_run,
             budget,
             require_lazy: lazy == Laziness::Require,
@@ -129,7 +132,8 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
     if lazy == Laziness::Auto && !dry_run {
         report.eager("no daemon is running");
     }
-    let pull_options = PullOptions { wanted, accelerator, dry_run, budget, lazy };
+    let security = Rc::new(Security::new(options.security.clone()));
+    let pull_options = PullOptions { wanted, accelerator, security, dry_run, budget, lazy };
     let pulled = pull(&pull_options, &mut target, state, &lock, &mut report, None).await;
     report.clear();
     report.done(&pulled.result?);

@@ -131,6 +131,9 @@ pub enum FailureCode {
     PlanChanged,
     /// Something is wrong in the accelerator.
     Internal,
+    /// This device may not read what it asks for, or that is not there (since version 1.3; to a peer of an earlier
+    /// version it is [`NotFound`](Self::NotFound)).
+    Denied,
 }
 
 /// Decodes a frame's payload into its message; nothing may be left over.

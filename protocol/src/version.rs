@@ -22,6 +22,11 @@ impl Version {
         self.minor >= 1
     }
 
+    /// Whether the peer knows [`crate::response::FailureCode::Denied`].
+    pub const fn has_denied(self) -> bool {
+        self.minor >= 3
+    }
+
     /// Whether the peer's requests end with [`crate::request::Hydration`].
     pub const fn has_hydration(self) -> bool {
         self.minor >= 2

@@ -248,6 +248,8 @@ fn responses() {
     message("complete", &complete, &mut Vec::new());
     let failure = Failure { code: FailureCode::NotFound, message: "no such tag" };
     message("failure", &failure, &mut Vec::new());
+    let denied = Failure { code: FailureCode::Denied, message: "not for you" };
+    message("failure-denied", &denied, &mut Vec::new());
 }
 
 #[test]

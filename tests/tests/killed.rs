@@ -103,7 +103,8 @@ impl Device {
             .args(["pull", NEW, "--lazy=never", "--accelerator", url])
             .args(self.skiff.options());
         let output = command.stdin(Stdio::null()).output();
-        let output = output.expect("strace can't be run; tests/install.sh installs it");
+        let output = output
+            .unwrap_or_else(|e| panic!("strace can't be run ({e}); tests/install.sh installs it"));
         output.status.success()
     }
 

@@ -1,21 +1,24 @@
 //! Takes reports: `POST /v1/trace`.
 //!
-//! Whoever reaches the port can report. A report names images, an application and paths, and what is unknown of
+//! Whoever reaches the port can report; with a policy, devices can, of what they may read. A report names images, an application and paths, and what is unknown of
 //! these is refused or left out; it changes the order in which devices get files, and nothing else. The store
 //! keeps so many reports of a subject. Two reports are looked at at once, others are told to come back.
 
 use super::report::{Report, read};
 use super::{Item, Listed, Subject};
+use crate::access::Access;
 use crate::causes::chain;
 use crate::library::Images;
+use crate::reference::Reference;
+use crate::serve::library::Library as _;
 use crate::serve::metrics::Metrics;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::post;
 use skiff_protocol::limits::MAX_TRACE;
-use skiff_protocol::{TRACE_MEDIA_TYPE, TRACE_PATH};
+use skiff_protocol::{Digest, TRACE_MEDIA_TYPE, TRACE_PATH};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::Semaphore;
@@ -46,8 +49,13 @@ pub fn routes(images: &Arc<Images>, metrics: &Arc<Metrics>, open: bool) -> Route
         .with_state(Arc::new(desk))
 }
 
-async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Answer {
-    let taken = desk.take(&headers, &body).await;
+async fn answer(
+    State(desk): State<Arc<Desk>>,
+    Extension(access): Extension<Access>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let taken = desk.take(&access, &headers, &body).await;
     desk.metrics.traced(taken.is_ok());
     match taken {
         Ok(()) => (StatusCode::NO_CONTENT, String::new()),
@@ -59,7 +67,7 @@ async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) 
 }
 
 impl Desk {
-    async fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Answer> {
+    async fn take(&self, access: &Access, headers: &HeaderMap, body: &[u8]) -> Result<(), Answer> {
         if !self.is_open {
             let text = "this accelerator takes no reports; start it without --no-traces";
             return Err((StatusCode::FORBIDDEN, text.to_owned()));
@@ -73,10 +81,10 @@ impl Desk {
             return Err((StatusCode::SERVICE_UNAVAILABLE, text.to_owned()));
         };
         let report = read(body).map_err(|error| (StatusCode::BAD_REQUEST, chain(&error)))?;
-        self.keep(report).await
+        self.keep(access, report).await
     }
 
-    async fn keep(&self, report: Report) -> Result<(), Answer> {
+    async fn keep(&self, access: &Access, report: Report) -> Result<(), Answer> {
         let store = self.images.store();
         let failed =
             |error: &dyn std::error::Error| (StatusCode::SERVICE_UNAVAILABLE, chain(error));
@@ -84,12 +92,27 @@ impl Desk {
         let Report { platform, application, class, images, items } = report;
         if !application.is_empty() {
             let known = store.application(&application).await.map_err(|error| failed(&error))?;
-            known.ok_or_else(|| unknown(format!("the application {application:?}")))?;
+            // One that the device may not read is as one that is not known.
+            known
+                .filter(|images| images.iter().all(|image| access.has_image(image)))
+                .ok_or_else(|| unknown(format!("the application {application:?}")))?;
         }
         let mut kept: Vec<Option<Item>> = items.into_iter().map(Some).collect();
         for (index, (repository, manifest)) in (0..).zip(&images) {
+            let unknown = || unknown(format!("the image {repository}@{manifest}"));
+            if !access.has(repository) {
+                return Err(unknown());
+            }
             let tree = self.images.tree(*manifest).await.map_err(|error| failed(&error))?;
-            let tree = tree.ok_or_else(|| unknown(format!("the image {repository}@{manifest}")))?;
+            let tree = tree.ok_or_else(unknown)?;
+            if !access.is_all() {
+                let digest = Digest(tree.digest());
+                let reference = Reference::digest(repository, *manifest).to_string();
+                let is_theirs = self.images.is_in(access, &reference, *manifest, digest).await;
+                if !is_theirs.map_err(|error| failed(&error))? {
+                    return Err(unknown());
+                }
+            }
             let is_file = |item: &Item| tree.content(&item.path).is_some_and(|c| c.size > 0);
             for item in &mut kept {
                 item.take_if(|item| item.image == index && !is_file(item));

@@ -3,13 +3,14 @@
 use super::Service;
 use super::body::{Gone, Sink};
 use super::frames;
-use super::images::{again, find};
+use super::images::{again, find, may_have};
 use super::library::Library;
 use super::prepared::Prepared;
 use super::progress::report;
 use super::refusal::Refusal;
 use super::request;
 use super::shipment::Shipment;
+use crate::access::Access;
 use crate::meter::Meter;
 use crate::plan::inputs::Inputs;
 use axum::body::Bytes;
@@ -51,17 +52,18 @@ impl From<skiff_protocol::Error> for Ended {
 /// Answers a request.
 pub(crate) async fn answer<L: Library>(
     service: &Service<L>,
+    access: &Access,
     body: &[u8],
     sink: &mut Sink,
 ) -> Result<(), Ended> {
     let (request, version) = request::parse(body)?;
     let prepared = match named(&request.part) {
-        Some(plan) => kept(service, &request, plan, sink).await?,
+        Some(plan) => kept(service, access, &request, plan, sink).await?,
         None => None,
     };
     let prepared = match prepared {
         Some(prepared) => prepared,
-        None => planned(service, &request, version, sink).await?,
+        None => planned(service, access, &request, version, sink).await?,
     };
     let meter = Meter::default();
     let shipment = shipment(service, &request, &prepared).await?;
@@ -96,13 +98,14 @@ pub(crate) async fn answer<L: Library>(
 /// What a request needs, as tags and hot sets are now.
 async fn planned<L: Library>(
     service: &Service<L>,
+    access: &Access,
     request: &DeployRequest<'_>,
     version: Version,
     sink: &mut Sink,
 ) -> Result<Arc<Prepared<L>>, Ended> {
     let started = Instant::now();
     let meter = Meter::default();
-    let finding = find(service, request, version, &meter);
+    let finding = find(service, access, request, version, &meter);
     let images = report(sink, Phase::Ingest, &meter, finding).await??;
     service.metrics.ingested(started.elapsed());
     for (index, held) in (0..).zip(&images.held) {
@@ -118,18 +121,27 @@ async fn planned<L: Library>(
     Ok(prepared)
 }
 
-/// The plan with this ID, if it is in memory or its inputs were kept, and the request is one for a part of it.
+/// The plan with this ID, if it is in memory or its inputs were kept, the request is one for a part of it, and this device
+/// may have it: what a request names may be less than what the plan has. A plan that it may not have is as one that is
+/// not known.
 async fn kept<L: Library>(
     service: &Service<L>,
+    access: &Access,
     request: &DeployRequest<'_>,
     plan: Digest,
     sink: &mut Sink,
 ) -> Result<Option<Arc<Prepared<L>>>, Ended> {
     if let Some(prepared) = service.preparations.with_id(plan) {
-        return Ok(prepared.inputs.are_of(request).then_some(prepared));
+        let inputs = &prepared.inputs;
+        let is_theirs =
+            inputs.are_of(request) && may_have(service, access, inputs, &request.part).await?;
+        return Ok(is_theirs.then_some(prepared));
     }
     let inputs = service.library.plan(plan).await?.and_then(|bytes| Inputs::decode(&bytes));
     let Some(inputs) = inputs.filter(|inputs| inputs.are_of(request)) else { return Ok(None) };
+    if !may_have(service, access, &inputs, &request.part).await? {
+        return Ok(None);
+    }
     let meter = Meter::default();
     let images = report(sink, Phase::Ingest, &meter, again(service, inputs, &meter)).await??;
     let Some(images) = images else { return Ok(None) };

@@ -3,12 +3,13 @@
 use super::Service;
 use super::library::{Known, Library};
 use super::refusal::Refusal;
+use crate::access::Access;
 use crate::meter::Meter;
 use crate::plan::inputs::{HeldInput, Inputs, Terms, WantedInput};
 use crate::plan::order::Cold;
 use crate::plan::{Held, Wanted};
 use skiff_protocol::Version;
-use skiff_protocol::request::{self, DeployRequest, Want};
+use skiff_protocol::request::{self, DeployRequest, Part, Want};
 use skiff_protocol::response::FailureCode;
 
 /// Images with their trees.
@@ -66,6 +67,7 @@ impl<I> Images<I> {
 /// The images of a request, as tags and hot sets are now.
 pub(crate) async fn find<L: Library>(
     service: &Service<L>,
+    access: &Access,
     request: &DeployRequest<'_>,
     version: Version,
     meter: &Meter,
@@ -76,7 +78,12 @@ pub(crate) async fn find<L: Library>(
             (references.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), None)
         }
         Want::Application(name) => {
-            let images = library.application(name).await?.ok_or_else(|| {
+            let images = library.application(name).await?;
+            // Whether there is one is not for everybody.
+            if !access.is_all() && images.is_none() {
+                return Err(denied(version, format!("the application {name:?}")));
+            }
+            let images = images.ok_or_else(|| {
                 let text = format!(
                     "the accelerator knows no application {name:?}; tell it by \
                      `skiff-accelerator app set`"
@@ -87,6 +94,14 @@ pub(crate) async fn find<L: Library>(
         }
         _ => return Err(Refusal::new(FailureCode::NotFound, "the request names no images")),
     };
+    // Before anything is asked of the registry, so that the answer is the same whether there is such an image.
+    for reference in &references {
+        if !access.has_image(reference) {
+            let what = application
+                .map_or_else(|| reference.clone(), |name| format!("the application {name:?}"));
+            return Err(denied(version, what));
+        }
+    }
     let terms = Terms { with_bases: version.has_bases(), cold: None };
     let mut found = Images::none(application, platform, terms);
     for reference in references {
@@ -98,8 +113,21 @@ pub(crate) async fn find<L: Library>(
             let tree = library.base(held.manifest).await?.map(|tree| (tree, held.manifest));
             Held { manifest: held.manifest, depth: held.depth, tree }
         } else {
-            let tree = match library.held(held.reference, held.manifest, platform, meter).await {
-                Ok(known) => Some((known.tree, known.tree_digest)),
+            let known = async {
+                if !access.has_image(held.reference) {
+                    let text = "the policy does not let this device read its repository";
+                    return Err(Refusal::new(FailureCode::Denied, text));
+                }
+                let known = library.held(held.reference, held.manifest, platform, meter).await?;
+                let (manifest, tree) = (held.manifest, known.tree_digest);
+                if !library.is_in(access, held.reference, manifest, tree).await? {
+                    let text = "it is of no repository that the policy lets this device read";
+                    return Err(Refusal::new(FailureCode::Denied, text));
+                }
+                Ok((known.tree, known.tree_digest))
+            };
+            let tree = match known.await {
+                Ok(tree) => Some(tree),
                 Err(refusal) if is_passing(refusal.code) => return Err(refusal),
                 Err(refusal) => {
                     tracing::warn!(held = held.reference, "counts as not held: {refusal}");
@@ -117,6 +145,45 @@ pub(crate) async fn find<L: Library>(
         found.inputs.terms.cold = Some(Cold { files: hydration.cold_files, hot });
     }
     Ok(found)
+}
+
+/// The refusal of what a device may not read.
+fn denied(version: Version, what: String) -> Refusal {
+    let code = match version.has_denied() {
+        true => FailureCode::Denied,
+        false => FailureCode::NotFound,
+    };
+    let text =
+        format!("the accelerator's policy does not let this device read {what}, if that exists");
+    Refusal::new(code, text)
+}
+
+/// Whether a device may have what a plan of these inputs brings: all its images and, where metadata are sent that name files of
+/// held images, those.
+pub(crate) async fn may_have<L: Library>(
+    service: &Service<L>,
+    access: &Access,
+    inputs: &Inputs,
+    part: &Part,
+) -> Result<bool, Refusal> {
+    if access.is_all() {
+        return Ok(true);
+    }
+    if !inputs.wanted.iter().all(|want| access.has_image(&want.reference)) {
+        return Ok(false);
+    }
+    if matches!(part, Part::Repair { .. } | Part::Rest { .. }) {
+        return Ok(true);
+    }
+    for held in inputs.held.iter().filter(|held| !held.reference.is_empty()) {
+        let Some(tree) = held.tree else { continue };
+        let is_theirs = access.has_image(&held.reference)
+            && service.library.is_in(access, &held.reference, held.manifest, tree).await?;
+        if !is_theirs {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The images of a plan's inputs; nothing if something is not what it was.

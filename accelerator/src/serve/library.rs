@@ -2,6 +2,7 @@
 //! contents, a cache of packs, and a place for plans.
 
 use super::refusal::Refusal;
+use crate::access::Access;
 use crate::graph::Graph;
 use crate::hot::Item;
 use crate::meter::Meter;
@@ -72,6 +73,16 @@ pub trait Library: Send + Sync + 'static {
         platform: &Platform<'_>,
         meter: &Meter,
     ) -> impl Future<Output = Result<Known<Self::Image>, Refusal>> + Send;
+
+    /// Whether somebody with this access could have the image with this manifest and tree from some repository, to
+    /// begin with that of the reference. Who holds an image may name any repository, and whatever is known by its manifest is found.
+    fn is_in(
+        &self,
+        access: &Access,
+        reference: &str,
+        manifest: Digest,
+        tree: Digest,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
 
     /// The tree of a base layer that was planned before.
     fn base(

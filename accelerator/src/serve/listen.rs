@@ -5,18 +5,29 @@
 //! ([`BUFFER`]), and [`UNSENT`] bytes in the socket, beside what is on the way. That does not slow a long and fat
 //! link down: bytes that were sent and not yet confirmed don't count.
 //!
+//! TLS (`access`) has a buffer of its own, which is as small: a slice is encrypted when the socket takes it.
+//!
 //! A device that vanishes without a word is noticed, on a connection that is waiting for its next request, too.
 
+use super::metrics::{Handshake, Metrics};
+use crate::access::{Peer, Tls};
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
+use rustls::HandshakeKind;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Bytes in the server's buffer from which on it takes no more of an answer.
 const BUFFER: usize = 16 << 10;
@@ -43,17 +54,20 @@ sockopt_impl!(
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<(Arc<Tls>, Arc<Metrics>)>,
     stop: impl Future<Output = ()> + Send,
 ) {
     let connections = GracefulShutdown::new();
+    // Nothing is sent; that the sender goes tells handshakes that are under way.
+    let (serving, served) = watch::channel(());
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_of_one(&error) => continue,
             Err(error) => {
                 tracing::warn!("no connection can be accepted: {error}");
@@ -62,19 +76,51 @@ pub(super) async fn serve(
             }
         };
         set_up(&stream);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new()
-            .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
+        let (router, tls, watcher) = (router.clone(), tls.clone(), connections.watcher());
+        let mut served = served.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection ended: {error}");
+            let Some((tls, metrics)) = tls else {
+                return converse(stream, Peer::default(), router, watcher).await;
+            };
+            let accepted = tokio::select! {
+                accepted = tls.accept(stream, BUFFER) => accepted,
+                _ = served.changed() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let resumed =
+                        stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                    metrics.shook_hands(if resumed { Handshake::Resumed } else { Handshake::Full });
+                    converse(stream, peer, router, watcher).await;
+                }
+                Err(error) => {
+                    metrics.shook_hands(Handshake::Failed);
+                    tracing::warn!(%from, "no TLS connection came about: {error}");
+                }
             }
         });
     }
-    drop(listener);
+    drop((listener, serving));
     connections.shutdown().await;
+}
+
+/// Serves one connection to its end.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    watcher: Watcher,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
+    let connection =
+        http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!("a connection ended: {error}");
+    }
 }
 
 /// Whether only the connection that was to be accepted has failed.

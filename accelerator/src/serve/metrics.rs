@@ -7,6 +7,7 @@
 //! | `skiff_notifications_total{result}` | pushes that a registry told of: `queued`, `dropped` because the queue was full; and requests without the token: `refused` |
 //! | `skiff_ingests_ahead_total{result}` | images ingested before a device asked, known ones included: `complete`, `failed` for each try |
 //! | `skiff_traces_total{result}` | reports of what was opened: `taken`, `refused` |
+//! | `skiff_tls_handshakes_total{result}` | connections that were to speak TLS: `full`, `resumed`, `failed` |
 //! | `skiff_urgent_answers_total` | answers for which a program on a device waited |
 //! | `skiff_sent_bytes_total` | bytes of response bodies handed to connections |
 //! | `skiff_ingest_seconds_sum`, `_count` | time from a request to its images' trees |
@@ -27,6 +28,17 @@ pub enum Ending {
     Gone,
 }
 
+/// How a TLS connection came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// With certificates.
+    Full,
+    /// From a session before.
+    Resumed,
+    /// It did not.
+    Failed,
+}
+
 /// All counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -34,6 +46,7 @@ pub struct Metrics {
     notifications: [AtomicU64; 3],
     ahead: [AtomicU64; 2],
     traces: [AtomicU64; 2],
+    handshakes: [AtomicU64; 3],
     urgent: AtomicU64,
     sent: AtomicU64,
     ingest: Summary,
@@ -91,6 +104,11 @@ impl Metrics {
         self.traces[usize::from(!taken)].fetch_add(1, Relaxed);
     }
 
+    /// A TLS connection came about, or not.
+    pub fn shook_hands(&self, handshake: Handshake) {
+        self.handshakes[handshake as usize].fetch_add(1, Relaxed);
+    }
+
     /// An urgent answer began.
     pub fn urgent(&self) {
         self.urgent.fetch_add(1, Relaxed);
@@ -117,11 +135,12 @@ impl Metrics {
             "# TYPE skiff_build_info gauge\nskiff_build_info{{version=\"{}\"}} 1\n",
             env!("CARGO_PKG_VERSION")
         );
-        let families: [(_, &[AtomicU64], &[&str]); 4] = [
+        let families: [(_, &[AtomicU64], &[&str]); 5] = [
             ("skiff_deployments_total", &self.endings, &["complete", "failed", "gone"]),
             ("skiff_notifications_total", &self.notifications, &["queued", "dropped", "refused"]),
             ("skiff_ingests_ahead_total", &self.ahead, &["complete", "failed"]),
             ("skiff_traces_total", &self.traces, &["taken", "refused"]),
+            ("skiff_tls_handshakes_total", &self.handshakes, &["full", "resumed", "failed"]),
         ];
         for (name, counters, results) in families {
             let _ = writeln!(text, "# TYPE {name} counter");

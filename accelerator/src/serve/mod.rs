@@ -1,17 +1,18 @@
 //! The HTTP service.
 //!
-//! | resource | |
-//! |---|---|
-//! | `POST /v1/deploy` | a deployment: a request message in, a stream of frames out |
-//! | `GET /healthz` | `ok` as long as the service runs |
-//! | `GET /v1/graph` | the graph of states and deltas as JSON; with `?format=dot` for Graphviz |
-//! | `POST /v1/notify` | what a registry says of pushes, see [`crate::watch`], which brings it |
-//! | `POST /v1/trace` | what devices report of what was opened, see [`crate::hot::take`] |
-//! | `GET /metrics` | counters in Prometheus' text format, see [`metrics`] |
+//! | resource | | who, with a policy ([`crate::access`]) |
+//! |---|---|---|
+//! | `POST /v1/deploy` | a deployment: a request message in, a stream of frames out | devices, for images that they may read |
+//! | `GET /healthz` | `ok` as long as the service runs | everybody |
+//! | `GET /v1/graph` | the graph of states and deltas as JSON; with `?format=dot` for Graphviz | who may read all |
+//! | `POST /v1/notify` | what a registry says of pushes, see [`crate::watch`], which brings it | who has its token |
+//! | `POST /v1/trace` | what devices report of what was opened, see [`crate::hot::take`] | devices, for images that they may read |
+//! | `GET /metrics` | counters in Prometheus' text format, see [`metrics`] | who may read all |
 //!
 //! Whatever the protocol can say, it says in frames, with status 200, so that an agent has one way
 //! to read an answer. Other statuses are for clients that speak no Skiff: a body that is too long
-//! (413) or is of another media type (415).
+//! (413) or is of another media type (415). And for those whom a policy does not know (401), before anything of
+//! their request is read.
 //!
 //! ```text
 //! request ──▶ answer ──▶ library (images, trees) ──▶ prepared ──▶ shipment ──▶ sink ══▶ body
@@ -33,11 +34,12 @@ mod request;
 mod shipment;
 pub mod urgent;
 
+use crate::access::{Access, Gate, Tls};
 use crate::packs::ahead::Supply;
 use answer::{Ended, answer};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Extension, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -74,6 +76,8 @@ pub struct Service<L: Library> {
     ahead: Supply,
     preparations: Preparations<L>,
     level: i32,
+    gate: Arc<Gate>,
+    tls: Option<Arc<Tls>>,
     more: Router,
 }
 
@@ -108,6 +112,8 @@ impl<L: Library> Service<L> {
             ahead: Supply::new(processors + 1, AHEAD * processors),
             preparations: Preparations::default(),
             level,
+            gate: Arc::default(),
+            tls: None,
             more: Router::new(),
         }
     }
@@ -117,7 +123,28 @@ impl<L: Library> Service<L> {
         &self.metrics
     }
 
-    /// Serves these resources, too.
+    /// Lets in by this gate.
+    #[must_use]
+    pub fn behind(mut self, gate: Gate) -> Self {
+        self.gate = Arc::new(gate);
+        self
+    }
+
+    /// Speaks TLS.
+    #[must_use]
+    pub fn over(mut self, tls: Tls) -> Self {
+        self.tls = Some(Arc::new(tls));
+        self
+    }
+
+    /// Serves these resources, too, which find an [`Access`] as their requests' extension.
+    #[must_use]
+    pub fn with_guarded(self, more: Router) -> Self {
+        let more = self.gate.guard(more);
+        self.with(more)
+    }
+
+    /// Serves these resources, too, which see themselves whom they let in.
     #[must_use]
     pub fn with(mut self, more: Router) -> Self {
         self.more = self.more.merge(more);
@@ -131,26 +158,40 @@ impl<L: Library> Service<L> {
         stop: impl Future<Output = ()> + Send + 'static,
     ) {
         let more = std::mem::take(&mut self.more);
+        let gate = Arc::clone(&self.gate);
+        let tls = self.tls.take().map(|tls| (tls, Arc::clone(&self.metrics)));
         let router = Router::new()
             .route(DEPLOY_PATH, post(deploy::<L>))
-            .route("/healthz", get(async || "ok\n"))
             .route("/metrics", get(render::<L>))
             .route("/v1/graph", get(graph::<L>))
             .layer(DefaultBodyLimit::max(MAX_REQUEST))
-            .with_state(Arc::new(self))
-            .merge(more);
-        listen::serve(listener, router, stop).await;
+            .with_state(Arc::new(self));
+        let router = gate.guard(router).route("/healthz", get(async || "ok\n")).merge(more);
+        listen::serve(listener, router, tls, stop).await;
     }
 }
 
-async fn render<L: Library>(State(service): State<Arc<Service<L>>>) -> String {
-    service.metrics.render()
+async fn render<L: Library>(
+    State(service): State<Arc<Service<L>>>,
+    Extension(access): Extension<Access>,
+) -> Response {
+    if !access.is_all() {
+        return (StatusCode::FORBIDDEN, ONLY_ALL).into_response();
+    }
+    service.metrics.render().into_response()
 }
+
+/// What somebody is told who may read some repositories, and asks for what is of all.
+const ONLY_ALL: &str = "the policy has to let you read all repositories (**) for this\n";
 
 async fn graph<L: Library>(
     State(service): State<Arc<Service<L>>>,
+    Extension(access): Extension<Access>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    if !access.is_all() {
+        return (StatusCode::FORBIDDEN, ONLY_ALL).into_response();
+    }
     let graph = match service.library.graph().await {
         Ok(graph) => graph,
         Err(refusal) => return (StatusCode::SERVICE_UNAVAILABLE, refusal.message).into_response(),
@@ -164,6 +205,7 @@ async fn graph<L: Library>(
 
 async fn deploy<L: Library>(
     State(service): State<Arc<Service<L>>>,
+    Extension(access): Extension<Access>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -178,15 +220,20 @@ async fn deploy<L: Library>(
         service.metrics.urgent();
     }
     let (sink, stream) = body::channel(service.metrics.clone(), place);
-    tokio::spawn(respond(service, body, sink));
+    tokio::spawn(respond(service, access, body, sink));
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], Body::new(stream)).into_response()
 }
 
 /// Answers into the sink, and ends an answer that fails with the reason.
-async fn respond<L: Library>(service: Arc<Service<L>>, body: Bytes, mut sink: Sink) {
+async fn respond<L: Library>(
+    service: Arc<Service<L>>,
+    access: Access,
+    body: Bytes,
+    mut sink: Sink,
+) {
     let closed = sink.closed();
     let ended = tokio::select! {
-        ended = answer(&service, &body, &mut sink) => ended,
+        ended = answer(&service, &access, &body, &mut sink) => ended,
         () = closed => Err(Ended::Gone),
     };
     let ending = match ended {

@@ -91,6 +91,14 @@ impl Store {
             .map(drop))
     }
 
+    /// Names of a state, some of them if they are many.
+    pub async fn names_of(&self, tree: Digest) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM states WHERE tree_digest = $1 ORDER BY used DESC LIMIT 100";
+        let rows: Vec<(String,)> =
+            either!(self, |pool| sqlx::query_as(sql).bind(&tree.0[..]).fetch_all(pool).await)?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
+    }
+
     /// Names of states after this one, at most so many, in the database's order.
     pub async fn names_after(&self, name: &str, most: usize) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT name FROM states WHERE name > $1 ORDER BY name LIMIT $2";

@@ -90,6 +90,11 @@ async fn what_is_put_is_got(place: &Place) {
     assert_eq!(store.names_after("", 2).await.unwrap(), ["a", "b"]);
     assert_eq!(store.names_after("b", 2).await.unwrap(), ["c"]);
     assert!(store.names_after("c", 2).await.unwrap().is_empty());
+    let mut names = store.names_of(key).await.unwrap();
+    names.sort();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(store.names_of(absent).await.unwrap(), ["a"]);
+    assert!(store.names_of(Digest([9; 32])).await.unwrap().is_empty());
 }
 
 async fn the_graph_is_kept(place: &Place) {

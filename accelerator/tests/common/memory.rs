@@ -1,6 +1,7 @@
 //! A library of images that lie in memory.
 
 use sha2::Digest as _;
+use skiff_accelerator::access::Access;
 use skiff_accelerator::graph::Graph;
 use skiff_accelerator::hot::Item;
 use skiff_accelerator::meter::Meter;
@@ -40,6 +41,7 @@ pub(crate) struct Memory {
     pub(crate) packs: Mutex<HashMap<Digest, Pack>>,
     sent: Mutex<Vec<(Delta, u64)>>,
     plans: Mutex<HashMap<Digest, Vec<u8>>>,
+    pub(crate) applications: Mutex<BTreeMap<&'static str, Vec<String>>>,
     /// What is hot in whatever is asked for.
     pub(crate) hot: Mutex<Vec<Item>>,
 }
@@ -139,6 +141,16 @@ impl Library for Memory {
         Ok(known)
     }
 
+    async fn is_in(
+        &self,
+        access: &Access,
+        reference: &str,
+        _: Digest,
+        _: Digest,
+    ) -> Result<bool, Refusal> {
+        Ok(access.has_image(reference))
+    }
+
     async fn reader(&self, _: Vec<()>, needed: BTreeSet<(usize, u32)>) -> Result<Reader, Refusal> {
         Ok(Reader(self.contents.clone(), needed))
     }
@@ -164,8 +176,8 @@ impl Library for Memory {
         Ok(None)
     }
 
-    async fn application(&self, _: &str) -> Result<Option<Vec<String>>, Refusal> {
-        Ok(None)
+    async fn application(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        Ok(self.applications.lock().unwrap().get(name).cloned())
     }
 
     async fn keep_plan(&self, plan: Planned) -> Result<(), Refusal> {

@@ -1,6 +1,7 @@
 //! A device as the tests have it: it asks over TCP and takes an answer apart with the protocol's
 //! own crate.
 
+pub(crate) mod layout;
 pub(crate) mod memory;
 
 use skiff_protocol::frame::{self, Buffer, HEADER_LEN, Kind};
@@ -107,18 +108,32 @@ pub(crate) fn check(space: &[u8], contents: impl Iterator<Item = (u64, Digest)>)
 
 /// Asks, and reads the answer to its end.
 pub(crate) fn ask(address: SocketAddr, request: &DeployRequest<'_>) -> Answer {
+    ask_with(address, "", request).expect("status 200")
+}
+
+/// Asks with more header lines, each of which ends with `\r\n`. Gives the answer, or another status than 200.
+pub(crate) fn ask_with(
+    address: SocketAddr,
+    headers: &str,
+    request: &DeployRequest<'_>,
+) -> Result<Answer, u16> {
     let mut buffer = vec![0; MAX_REQUEST];
     let body = request.encode(&mut buffer).unwrap();
-    let (status, body) = post(address, skiff_protocol::MEDIA_TYPE, body);
-    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-    read_answer(&body)
+    match post_with(address, skiff_protocol::MEDIA_TYPE, headers, body) {
+        (200, body) => Ok(read_answer(&body)),
+        (status, _) => Err(status),
+    }
 }
 
 /// Posts any bytes; gives the status and the body.
 pub(crate) fn post(address: SocketAddr, media_type: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    post_with(address, media_type, "", body)
+}
+
+fn post_with(address: SocketAddr, media_type: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: {media_type}\r\n\
-         Content-Length: {}\r\n\r\n",
+         {headers}Content-Length: {}\r\n\r\n",
         skiff_protocol::DEPLOY_PATH,
         body.len()
     );
@@ -127,7 +142,12 @@ pub(crate) fn post(address: SocketAddr, media_type: &str, body: &[u8]) -> (u16, 
 
 /// Gets a text.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    get_with(address, path, "")
+}
+
+/// The same with more header lines.
+pub(crate) fn get_with(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
     let (status, body) = exchange(address, head.as_bytes());
     (status, String::from_utf8(body).unwrap())
 }

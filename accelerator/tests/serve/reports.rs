@@ -1,7 +1,6 @@
 //! Hot sets from a device's report to another's answer, on an image that is ingested.
 
-#[path = "../common/layout.rs"]
-mod layout;
+use crate::common::layout;
 
 use crate::common::{Answer, ask, exchange, get, request};
 use crate::runtime;
@@ -70,7 +69,7 @@ impl Place {
         let address = listener.local_addr().unwrap();
         let service = Service::new(Arc::clone(&self.images), 1);
         let reports = take::routes(&self.images, service.metrics(), open);
-        runtime.spawn(service.with(reports).run(listener, std::future::pending()));
+        runtime.spawn(service.with_guarded(reports).run(listener, std::future::pending()));
         address
     }
 

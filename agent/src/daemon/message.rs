@@ -27,6 +27,9 @@ pub struct PullRequest {
     pub wanted: Wanted,
     /// Base address of the accelerator.
     pub accelerator: String,
+    /// The connection's options that whoever asks has, as text: the daemon uses its own, and refuses if these are
+    /// others.
+    pub security: String,
     /// Only measure.
     pub dry_run: bool,
     /// What it may cost.

@@ -35,7 +35,7 @@ pub use zeros::forget as forget_zeros;
 
 use crate::apply::Kept;
 use crate::exit::sentence;
-use crate::http::Client;
+use crate::http::{Client, Security, SecurityOptions};
 use crate::hydrate::{Guard, HydrateError, Hydration, recover};
 use crate::pull::Stream;
 use crate::state::{StateDir, StateError};
@@ -86,6 +86,7 @@ pub enum DaemonError {
 #[derive(Debug)]
 struct Daemon {
     state: StateDir,
+    security: Rc<Security>,
     guard: Rc<Guard>,
     hydrations: RefCell<Vec<Rc<Hydration>>>,
     zeros: RefCell<Vec<Zeros>>,
@@ -93,11 +94,18 @@ struct Daemon {
 }
 
 /// Runs until a signal ends it.
-pub fn run(state: StateDir, class: String, rate: Option<u64>) -> Result<(), DaemonError> {
+/// Whatever it fetches comes over connections of these options, and no faster than this.
+pub fn run(
+    state: StateDir,
+    class: String,
+    rate: Option<u64>,
+    security: SecurityOptions,
+) -> Result<(), DaemonError> {
     let signals = Signals::open().map_err(DaemonError::Signals)?;
     let _lock = only_one(&state)?;
     let executor = Rc::new(LocalExecutor::new());
-    let (daemon, began) = Daemon::start(state, class, rate, Rc::clone(&executor))?;
+    let security = Rc::new(Security::new(security));
+    let (daemon, began) = Daemon::start(state, class, rate, security, Rc::clone(&executor))?;
     let daemon = Rc::new(daemon);
     smol::block_on(executor.run(async {
         for (hydration, client) in began {
@@ -127,6 +135,7 @@ impl Daemon {
         state: StateDir,
         class: String,
         rate: Option<u64>,
+        security: Rc<Security>,
         executor: Rc<LocalExecutor<'static>>,
     ) -> Result<(Self, Vec<(Hydration, Client)>), DaemonError> {
         let external = notify::is_expected();
@@ -141,12 +150,13 @@ impl Daemon {
         }
         let (mut began, mut all) = (Vec::new(), true);
         for directory in directories {
-            let recovered = recover(&directory, &mut kept).and_then(|(rest, unguarded)| {
-                guard.hold(&rest.cold)?;
-                zeros::add(state.path(), &unguarded, &mut zeros)?;
-                let (hydration, _, client) = Hydration::new(rest, Rc::clone(&guard))?;
-                Ok((hydration, client))
-            });
+            let recovered =
+                recover(&directory, &mut kept, &security).and_then(|(rest, unguarded)| {
+                    guard.hold(&rest.cold)?;
+                    zeros::add(state.path(), &unguarded, &mut zeros)?;
+                    let (hydration, _, client) = Hydration::new(rest, Rc::clone(&guard))?;
+                    Ok((hydration, client))
+                });
             match recovered {
                 Ok(recovered) => began.push(recovered),
                 // The others are not to suffer from it.
@@ -160,7 +170,7 @@ impl Daemon {
             guard.forget(&kept.rest());
         }
         let (hydrations, zeros) = (RefCell::default(), RefCell::new(zeros));
-        Ok((Self { state, guard, hydrations, zeros, executor }, began))
+        Ok((Self { state, security, guard, hydrations, zeros, executor }, began))
     }
 
     /// Begins to hydrate a deployment.

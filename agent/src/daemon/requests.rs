@@ -83,6 +83,9 @@ impl Daemon {
     }
 
     async fn pull(self: &Rc<Self>, asked: &PullRequest, tell: &Sender<Said>) -> Result<(), Failed> {
+        if !asked.security.is_empty() && asked.security != self.security.options().text() {
+            return Err(Failed::OtherSecurity);
+        }
         let mut target = match &asked.root {
             Some(root) => Target::root(root)?,
             None => {
@@ -97,6 +100,7 @@ impl Daemon {
         let options = PullOptions {
             wanted: asked.wanted.clone(),
             accelerator: asked.accelerator.clone(),
+            security: Rc::clone(&self.security),
             dry_run: asked.dry_run,
             budget: asked.budget,
             lazy: if asked.require_lazy { Laziness::Require } else { Laziness::Auto },

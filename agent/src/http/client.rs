@@ -1,12 +1,17 @@
 //! One POST, one streamed answer.
 
+use super::error::HttpError;
 use super::rate::Rate;
-use super::wire::{Counters, Wire};
+use super::security::Security;
+use super::socket::{Counters, Socket, Stream};
+use super::wire::Wire;
 use http_types::{Method, Request, Response, StatusCode, Url};
 use smol::future::FutureExt;
 use smol::io::AsyncReadExt;
 use smol::net::TcpStream;
 use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -17,51 +22,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// an answer: while the accelerator works, it sends a frame every few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why there is no (further) answer.
-#[derive(Debug, Error)]
-pub enum HttpError {
-    /// The address does not parse, or is not plain HTTP.
-    #[error("'{url}' is not an address like http://accelerator.example:7780: {reason}")]
-    BadUrl {
-        /// The address.
-        url: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// No connection.
-    #[error("the accelerator at {url} can't be reached; is it running and is the link up?")]
-    Connect {
-        /// The address.
-        url: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The exchange failed before or within the answer.
-    #[error("the connection to the accelerator at {url} failed")]
-    Exchange {
-        /// The address.
-        url: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// What answers is not an accelerator.
-    #[error("{url} does not answer as an accelerator does ({reason}); is the address right?")]
-    Strange {
-        /// The address.
-        url: String,
-        /// What was strange.
-        reason: String,
-    },
-}
+/// How long to wait for the reason why a connection ended.
+#[cfg(feature = "tls")]
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Sends requests to one accelerator.
 #[derive(Debug)]
 pub struct Client {
     url: Url,
+    security: Rc<Security>,
     counters: Arc<Counters>,
     requests: u32,
     /// A connection that no answer is read from.
-    idle: Option<TcpStream>,
+    idle: Option<Stream>,
     /// Longest silence.
     patience: Duration,
     /// How fast to read, with all others that came of it.
@@ -70,28 +43,40 @@ pub struct Client {
 
 impl Client {
     /// A client of the accelerator at this base address.
-    pub fn new(base: &str) -> Result<Self, HttpError> {
+    pub fn new(base: &str, security: &Rc<Security>) -> Result<Self, HttpError> {
         let bad = |reason| HttpError::BadUrl { url: base.to_owned(), reason };
         if !base.is_ascii() {
             return Err(bad("it is not ASCII; write such a host name in its xn-- form"));
         }
         let url = Url::parse(base).map_err(|_| bad("it does not parse"))?;
+        let options = security.options();
         match url.scheme() {
+            "http" if options.certificate.is_some() => {
+                return Err(bad("a client certificate (--cert) can be shown over https:// only"));
+            }
+            "http" if options.token_file.is_some() && !is_this_machine(&url) => {
+                return Err(bad("a token (--token-file) is sent over https:// only"));
+            }
             "http" => {}
+            "https" if cfg!(feature = "tls") => {}
             "https" => return Err(bad("this build of skiff has no TLS; use http://")),
-            _ => return Err(bad("it must begin with http://")),
+            _ => return Err(bad("it must begin with http:// or https://")),
         }
         if url.host_str().is_none_or(str::is_empty) {
             return Err(bad("it names no host"));
         }
-        let (counters, rate) = (Arc::default(), None);
-        Ok(Self { url, counters, requests: 0, idle: None, patience: PATIENCE, rate })
+        Ok(Self::with(url, Rc::clone(security), PATIENCE))
+    }
+
+    fn with(url: Url, security: Rc<Security>, patience: Duration) -> Self {
+        let (counters, requests, idle) = (Arc::default(), 0, None);
+        Self { url, security, counters, requests, idle, patience, rate: None }
     }
 
     /// Another client of the same accelerator, which counts for itself.
     pub fn another(&self) -> Self {
-        let (url, patience, rate) = (self.url.clone(), self.patience, self.rate.clone());
-        Self { url, counters: Arc::default(), requests: 0, idle: None, patience, rate }
+        let (url, security) = (self.url.clone(), Rc::clone(&self.security));
+        Self { rate: self.rate.clone(), ..Self::with(url, security, self.patience) }
     }
 
     /// Receives no more bytes per second than this.
@@ -145,6 +130,9 @@ impl Client {
         body: &[u8],
     ) -> Result<Body, HttpError> {
         let body = self.send(path, media_type, body).await?;
+        if body.response.status() == StatusCode::Unauthorized {
+            return Err(self.denied(UNAUTHORIZED));
+        }
         acceptable(&body.response, media_type)
             .map_err(|reason| HttpError::Strange { url: body.url.clone(), reason })?;
         Ok(body)
@@ -157,7 +145,11 @@ impl Client {
         media_type: &str,
         body: &[u8],
     ) -> Result<u16, HttpError> {
-        self.send(path, media_type, body).await.map(|body| body.response.status() as u16)
+        let body = self.send(path, media_type, body).await?;
+        match body.response.status() {
+            StatusCode::Unauthorized => Err(self.denied(UNAUTHORIZED)),
+            status => Ok(status as u16),
+        }
     }
 
     async fn send(&mut self, path: &str, media_type: &str, body: &[u8]) -> Result<Body, HttpError> {
@@ -166,6 +158,9 @@ impl Client {
         let mut request = Request::new(Method::Post, target);
         request.insert_header("content-type", media_type);
         request.insert_header("accept", media_type);
+        if let Some(token) = self.security.authorization()? {
+            request.insert_header("authorization", token);
+        }
         self.requests += 1;
         if let Some(stream) = self.idle.take() {
             // The accelerator may have closed it meanwhile.
@@ -180,37 +175,96 @@ impl Client {
 
     async fn exchange(
         &self,
-        stream: TcpStream,
+        stream: Stream,
         mut request: Request,
         body: &[u8],
     ) -> Result<Body, HttpError> {
         let url = self.url.to_string();
         request.set_body(body);
-        let wire = Wire::new(stream.clone(), Arc::clone(&self.counters));
+        let wire = Wire::new(stream.clone());
         let exchange = async {
             let answered = async_h1::connect(wire, request).await;
-            answered.map_err(|error| io::Error::other(error.to_string()))
+            answered.map_err(|error| match error.downcast::<io::Error>() {
+                Ok(error) => error,
+                Err(error) => io::Error::other(error.to_string()),
+            })
         };
-        let response = timed(self.patience, exchange)
-            .await
-            .map_err(|source| HttpError::Exchange { url: url.clone(), source })?;
+        let failed =
+            |source| self.failed(source, |url, source| HttpError::Exchange { url, source });
+        let response = match timed(self.patience, exchange).await {
+            Ok(response) => response,
+            Err(source) => {
+                // With TLS 1.3 a client certificate is refused after the handshake: the connection ends while a
+                // request is written, and the reason waits to be read.
+                #[cfg(feature = "tls")]
+                if let Stream::Tls(_) = stream
+                    && let Err(reason) = timed(LAST_WORDS, stream.clone().read(&mut [0])).await
+                    && let error @ HttpError::Denied { .. } = failed(reason)
+                {
+                    return Err(error);
+                }
+                return Err(failed(source));
+            }
+        };
         Ok(Body { response, url, stream, patience: self.patience, rate: self.rate.clone() })
     }
 
-    async fn connect(&self) -> Result<TcpStream, HttpError> {
+    async fn connect(&self) -> Result<Stream, HttpError> {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = self.url.port_or_known_default().unwrap_or(80);
+        let limit = CONNECT_TIMEOUT.min(self.patience);
+        let unreachable = |url, source| HttpError::Connect { url, source };
         let connect = async {
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
             if let Some(rate) = &self.rate {
                 rate.set_up(&stream);
             }
-            Ok(stream)
+            Ok(Socket::new(stream, Arc::clone(&self.counters)))
         };
-        let connected = timed(CONNECT_TIMEOUT.min(self.patience), connect).await;
-        connected.map_err(|source| HttpError::Connect { url: self.url.to_string(), source })
+        let socket =
+            timed(limit, connect).await.map_err(|source| self.failed(source, unreachable))?;
+        #[cfg(feature = "tls")]
+        if self.url.scheme() == "https" {
+            let config = self.security.config()?;
+            let secured = timed(limit, super::tls::secure(config, host, socket)).await;
+            return secured.map(Stream::Tls).map_err(|source| self.failed(source, unreachable));
+        }
+        Ok(Stream::Plain(socket))
     }
+
+    fn denied(&self, reason: &'static str) -> HttpError {
+        HttpError::Denied { url: self.url.to_string(), reason }
+    }
+
+    /// What the failure of a connection says; else `or`.
+    fn failed(&self, source: io::Error, or: fn(String, io::Error) -> HttpError) -> HttpError {
+        let url = self.url.to_string();
+        #[cfg(feature = "tls")]
+        {
+            use super::tls::{Verdict, verdict};
+            match verdict(&source) {
+                Verdict::Untrusted(reason) => return HttpError::Untrusted { url, reason },
+                Verdict::Denied(reason) => return HttpError::Denied { url, reason },
+                Verdict::NoTls => {
+                    let reason = "what it says is not TLS".to_owned();
+                    return HttpError::Strange { url, reason };
+                }
+                Verdict::Other => {}
+            }
+        }
+        or(url, source)
+    }
+}
+
+/// What a 401 says.
+const UNAUTHORIZED: &str = "it knows no such device; is the token (--token-file) or the client certificate \
+                            (--cert) in the accelerator's policy?";
+
+/// Whether what is sent there leaves this machine.
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn acceptable(response: &Response, media_type: &str) -> Result<(), String> {
@@ -245,7 +299,7 @@ async fn timed<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) ->
 pub struct Body {
     response: Response,
     url: String,
-    stream: TcpStream,
+    stream: Stream,
     patience: Duration,
     rate: Option<Arc<Rate>>,
 }
@@ -284,22 +338,43 @@ impl embedded_io_async::Read for Body {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SecurityOptions;
     use super::*;
 
     #[test]
     fn an_address_is_http_with_an_ascii_host() {
+        let security = Rc::default();
         for address in ["http://a.example:7780", "http://xn--bcher-kva.example/", "http://[::1]:1"]
         {
-            assert!(Client::new(address).is_ok(), "{address}");
+            assert!(Client::new(address, &security).is_ok(), "{address}");
         }
+        assert_eq!(Client::new("https://a.example", &security).is_ok(), cfg!(feature = "tls"));
         for (address, reason) in [
             ("http://bücher.example", "not ASCII"),
-            ("https://a.example", "no TLS"),
             ("ftp://a.example", "must begin with http://"),
             ("a.example", "does not parse"),
         ] {
-            let error = Client::new(address).err().map(|error| error.to_string());
+            let error = Client::new(address, &security).err().map(|error| error.to_string());
             assert!(error.is_some_and(|error| error.contains(reason)), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_secret_leaves_the_machine_over_tls_only() {
+        let token = SecurityOptions { token_file: Some("/token".into()), ..Default::default() };
+        let certificate = SecurityOptions { certificate: Some("/c".into()), ..Default::default() };
+        for (options, address, taken) in [
+            (&token, "http://a.example", false),
+            (&token, "http://127.0.0.1.example", false),
+            (&token, "http://10.0.0.1", false),
+            (&token, "http://127.0.0.1:7780", true),
+            (&token, "http://[::1]", true),
+            (&token, "http://localhost:1", true),
+            (&token, "https://a.example", cfg!(feature = "tls")),
+            (&certificate, "http://127.0.0.1", false),
+        ] {
+            let security = Rc::new(Security::new(options.clone()));
+            assert_eq!(Client::new(address, &security).is_ok(), taken, "{address}");
         }
     }
 }

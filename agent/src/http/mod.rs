@@ -11,11 +11,21 @@
 //! | a truncated body ends without an error | Skiff's own last frame says that all is there |
 //! | no time-outs | connecting, writing, and each read have one |
 //!
-//! Bytes are counted on the socket, heads and chunk framing included.
+//! Bytes are counted on the socket, below TLS: its handshakes and records, heads and chunk framing included. Every connection is
+//! made with the options in [`security`], and with `https://` it is a [`tls`] one (feature `tls`).
 
 mod client;
+mod error;
+mod pin;
 mod rate;
+mod security;
+mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
 
-pub use client::{Body, Client, HttpError};
+pub use client::{Body, Client};
+pub use error::HttpError;
+pub use pin::Pin;
 pub use rate::Rate;
+pub use security::{Security, SecurityOptions};

@@ -1,47 +1,25 @@
-//! The socket below `async-h1`: counts bytes, and bounds the head of an answer.
+//! What `async-h1` reads from: bounds the head of an answer.
 
+use super::socket::Stream;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::net::TcpStream;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 /// Longest head (status line and headers) of an answer, bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
 
-/// Bytes that went over one or more sockets.
-#[derive(Debug, Default)]
-pub struct Counters {
-    received: AtomicU64,
-    sent: AtomicU64,
-}
-
-impl Counters {
-    /// Bytes received so far.
-    pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    /// Bytes sent so far.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-}
-
-/// A counted TCP stream whose first answer's head is bounded.
+/// A connection, the head of whose next answer is bounded.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
-    counters: Arc<Counters>,
+    stream: Stream,
     head: Head,
 }
 
 impl Wire {
-    /// Wraps a connected stream that nothing was read from yet.
-    pub fn new(stream: TcpStream, counters: Arc<Counters>) -> Self {
-        Self { stream, counters, head: Head::default() }
+    /// Wraps a connection on which a request comes next.
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, head: Head::default() }
     }
 }
 
@@ -85,7 +63,6 @@ impl AsyncRead for Wire {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.counters.received.fetch_add(read as u64, Ordering::Relaxed);
         self.head.pass(&buf[..read])?;
         Poll::Ready(Ok(read))
     }
@@ -97,9 +74,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.counters.sent.fetch_add(written as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(written))
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

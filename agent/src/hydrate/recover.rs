@@ -7,15 +7,20 @@
 use super::{HydrateError, Journal, Unguarded};
 use crate::apply::{Beneath, Kept, check_filled, lease_cold, leave_removed, open_directory};
 use crate::cold::Cold;
-use crate::http::Client;
+use crate::http::{Client, Security};
 use crate::pull::{PullError, Rest};
 use crate::spool::{Contents, Entries};
 use crate::state::StateError;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Takes up the deployment in this directory; with what may have been read as zeros.
-pub fn recover(directory: &Path, kept: &mut Kept) -> Result<(Rest, Vec<Unguarded>), HydrateError> {
+pub fn recover(
+    directory: &Path,
+    kept: &mut Kept,
+    security: &Rc<Security>,
+) -> Result<(Rest, Vec<Unguarded>), HydrateError> {
     let journal = Journal::read(directory)?;
     let contents = Contents::reopen(directory).map_err(PullError::from)?;
     let mut entries = Entries::reopen(directory).map_err(PullError::from)?;
@@ -31,7 +36,7 @@ pub fn recover(directory: &Path, kept: &mut Kept) -> Result<(Rest, Vec<Unguarded
     let left = leave_removed(&contents, &mut entries, &mut cold).map_err(PullError::from)?;
     cold.expect(left);
     cold.not_settled(whole);
-    let client = Client::new(&journal.accelerator).map_err(PullError::from)?;
+    let client = Client::new(&journal.accelerator, security).map_err(PullError::from)?;
     let unguarded = opened.into_iter().map(|(inode, path)| Unguarded { path, inode }).collect();
     let directory = directory.to_owned();
     let stream = None;

@@ -53,7 +53,7 @@ pub use wanted::Wanted;
 
 use crate::applications;
 use crate::apply::{Beneath, open_directory};
-use crate::http::{Client, Rate};
+use crate::http::{Client, Rate, Security};
 use crate::hydrate::Guard;
 use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
@@ -65,6 +65,7 @@ use deployment::Deployment;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::request::{Hydration, Part, Purpose};
 use skiff_protocol::response::Plan;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use unfinished::Earlier;
@@ -76,6 +77,8 @@ pub struct PullOptions {
     pub wanted: Wanted,
     /// Base address of the accelerator.
     pub accelerator: String,
+    /// How to connect to it.
+    pub security: Rc<Security>,
     /// Only say how many bytes it would take.
     pub dry_run: bool,
     /// What it may cost.
@@ -126,7 +129,7 @@ pub async fn pull(
         if let Wanted::Application(name) = &options.wanted {
             applications::check_place(name, state, &target.name())?;
         }
-        let mut client = Client::new(&options.accelerator)?;
+        let mut client = Client::new(&options.accelerator, &options.security)?;
         let own = options.budget.rate.map(|rate| Arc::new(Rate::new(rate)));
         client.set_rate(own.or_else(|| guard.and_then(Guard::rate)));
         let held = target.held().await?;

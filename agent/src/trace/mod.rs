@@ -39,6 +39,7 @@ use notes::Notes;
 use recorder::Recorder;
 use serde::Serialize;
 use sink::{Sink, Spool};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// What is traced, as the command line says it.
@@ -117,7 +118,12 @@ pub async fn trace(
     if options.root.is_some() {
         return Err(TraceError::NoContainerd);
     }
-    let mut accelerator = accelerator.map(http::Client::new).transpose()?;
+    let mut accelerator = accelerator
+        .map(|url| {
+            let security = Rc::new(http::Security::new(options.security.clone()));
+            http::Client::new(url, &security)
+        })
+        .transpose()?;
     let containerd = Client::connect(&options.containerd, &options.namespace).await?;
     let subject = subject(asked, state, target, &containerd).await?;
     let sink = match accelerator {

@@ -112,6 +112,11 @@ impl Accelerator {
         format!("http://{}", self.address)
     }
 
+    /// Its URL, if it speaks TLS.
+    pub fn https(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
     /// Asks it for something, with a body and with more header lines (each ends with `\r\n`). Gives the
     /// status and the answer.
     pub fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {

@@ -33,6 +33,13 @@ impl SkiffDaemon {
         Self::run(skiff, command, &log)
     }
 
+    /// Starts one with more arguments.
+    pub fn start_with(skiff: &Skiff, arguments: &[&str]) -> Self {
+        let (mut command, log) = skiff.daemon_command();
+        command.args(arguments);
+        Self::run(skiff, command, &log)
+    }
+
     /// Starts one that may have so many descriptors only.
     pub fn start_small(skiff: &Skiff, descriptors: u32) -> Self {
         let (daemon, log) = skiff.daemon_command();

@@ -99,6 +99,11 @@ impl Relay {
         format!("http://{}", self.address)
     }
 
+    /// Its URL, if what it relays to speaks TLS.
+    pub fn https(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
     /// Nothing goes through until [`Relay::resume`]; connections stay open, and new ones are taken.
     pub fn pause(&self) {
         self.counters.paused.store(true, Ordering::SeqCst);

@@ -1,0 +1,89 @@
+//! Command lines and what they mean.
+
+use super::*;
+
+fn parsed(line: &str) -> Result<Options, UsageError> {
+    parse(std::iter::once("skiff").chain(line.split(' ')).map(OsString::from), |_| None)
+}
+
+#[test]
+fn commands_and_options() {
+    let options = parsed("pull a:1 --accelerator=http://h:1 b:2 --dry-run --root /r").unwrap();
+    let wanted = Wanted::Images(vec!["a:1".to_owned(), "b:2".to_owned()]);
+    let pull = |wanted, dry_run, max_bytes| {
+        let budget = Budget { max_bytes, ..Budget::default() };
+        let (lazy, wait) = (Laziness::Auto, false);
+        Command::Pull { wanted, dry_run, budget, lazy, wait }
+    };
+    assert_eq!(options.command, pull(wanted, true, None));
+    assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));
+    assert_eq!(options.state, PathBuf::from("/r/skiff"));
+    assert_eq!(parsed("--json ls").unwrap().command, Command::List);
+    let application = Name::parse("shop").unwrap();
+    let wanted = Wanted::Application(application.clone());
+    let deploy = pull(wanted, false, Some(5));
+    assert_eq!(parsed("deploy shop --max-bytes 5").unwrap().command, deploy);
+    assert_eq!(parsed("rollback shop").unwrap().command, Command::Rollback { application });
+    assert_eq!(parsed("pull --help").unwrap().command, Command::Help);
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (line, word) in [
+        ("pull", "needs an image"),
+        ("fly", "'fly'"),
+        ("deploy", "one application"),
+        ("deploy a b", "one application"),
+        ("deploy ../a", "'../a'"),
+        ("rollback a --dry-run", "--dry-run"),
+        ("ls x", "no argument"),
+        ("mount a", "directory"),
+        ("pull a --frob", "--frob"),
+        ("pull a --print", "--print with trace"),
+        ("trace", "one container"),
+        ("ls --dry-run", "--dry-run"),
+        ("pull a --max-bytes many", "many"),
+        ("pull a --tries 0", "at least 1"),
+        ("ls --limit-rate 5", "--limit-rate"),
+        ("pull a --lazy=sometimes", "'sometimes'"),
+        ("pull a --class x", "--class"),
+        ("daemon --class ../x", "'../x'"),
+        ("pull a --pin sha1/x", "'sha1/x'"),
+        ("pull a --cert c", "--cert and --key"),
+    ] {
+        let said = parsed(line).unwrap_err().to_string();
+        assert!(said.contains(word), "{line}: {said}");
+    }
+}
+
+#[test]
+fn the_environment_is_the_default() {
+    let (one, other) = ("0".repeat(64), "1".repeat(64));
+    let pins = format!("{one} sha256:{other}");
+    let env = |name: &str| match name {
+        "SKIFF_PIN" => Some(OsString::from(&pins)),
+        "SKIFF_CERT" | "SKIFF_KEY" => Some(OsString::new()),
+        "SKIFF_CA" | "SKIFF_TOKEN_FILE" => Some(OsString::from(format!("/{name}"))),
+        _ => None,
+    };
+    let with = |line: &str| {
+        let words = std::iter::once("skiff").chain(line.split(' ')).map(OsString::from);
+        parse(words, env).unwrap().security
+    };
+    let expected = SecurityOptions {
+        ca: Some("/SKIFF_CA".into()),
+        pins: vec![pin(&one).unwrap(), pin(&other).unwrap()],
+        token_file: Some("/SKIFF_TOKEN_FILE".into()),
+        ..SecurityOptions::default()
+    };
+    assert_eq!(with("daemon"), expected);
+    let line = format!("pull a --pin {other} --token-file /t --cert /c --key /k");
+    let expected = SecurityOptions {
+        pins: vec![pin(&other).unwrap()],
+        token_file: Some("/t".into()),
+        certificate: Some("/c".into()),
+        key: Some("/k".into()),
+        ..expected
+    };
+    assert_eq!(with(&line), expected);
+}

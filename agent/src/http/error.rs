@@ -1,0 +1,75 @@
+//! Everything that can stop a request.
+
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why there is no (further) answer.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// The address does not parse, or does not go with the options.
+    #[error("'{url}' is not an address like https://accelerator.example:7780: {reason}")]
+    BadUrl {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A file of the connection's options.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody is trusted.
+    #[cfg(feature = "tls")]
+    #[error("this system has no file of trusted CAs; give one with --ca, or a key with --pin")]
+    NoRoots,
+    /// TLS can't be set up.
+    #[cfg(feature = "tls")]
+    #[error("TLS can't be used: {0}")]
+    Setup(String),
+    /// No connection.
+    #[error("the accelerator at {url} can't be reached; is it running and is the link up?")]
+    Connect {
+        /// The address.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The exchange failed before or within the answer.
+    #[error("the connection to the accelerator at {url} failed")]
+    Exchange {
+        /// The address.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// What answers is not an accelerator.
+    #[error("{url} does not answer as an accelerator does ({reason}); is the address right?")]
+    Strange {
+        /// The address.
+        url: String,
+        /// What was strange.
+        reason: String,
+    },
+    /// What answers can't show that it is the accelerator.
+    #[cfg(feature = "tls")]
+    #[error("{url} is not trusted: {reason}")]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The accelerator does not know this device.
+    #[error("the accelerator at {url} refuses this device: {reason}")]
+    Denied {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: &'static str,
+    },
+}
