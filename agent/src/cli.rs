@@ -37,6 +37,7 @@ usage:
 pull options:
   --dry-run           only say how many bytes it would be
   --max-bytes N       refuse to receive more
+  --no-devices        refuse images that have devices (env SKIFF_NO_DEVICES=1)
   --lazy HOW          start before it is all there: auto (where a daemon runs and the
                       file system has leases), require (or fail), never [auto]
   --wait              return only when everything is there
@@ -104,6 +105,8 @@ pub enum Command {
         lazy: Laziness,
         /// Return only when everything is there.
         wait: bool,
+        /// Refuse images that have devices.
+        no_devices: bool,
     },
     /// Run the daemon.
     Daemon {
@@ -193,6 +196,7 @@ pub fn parse(
     let mut root = None;
     let (mut json, mut help, mut version) = (false, false, false);
     let mut more = More::default();
+    let no_devices = env("SKIFF_NO_DEVICES").is_some_and(|value| !value.is_empty() && value != "0");
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_iter(arguments);
     while let Some(argument) = parser.next()? {
@@ -206,6 +210,7 @@ pub fn parse(
             Long("json") => json = true,
             Long("max-bytes") => more.max_bytes = Some(parser.value()?.parse()?),
             Long("dry-run") => more.dry_run = true,
+            Long("no-devices") => more.no_devices = true,
             Long("lazy") => more.lazy = Some(laziness(&parser.value()?.string()?)?),
             Long("wait") => more.wait = true,
             Long("class") => more.class = Some(class(parser.value()?.string()?)?),
@@ -221,13 +226,16 @@ pub fn parse(
             _ => return Err(argument.unexpected().into()),
         }
     }
-    let command = if help {
+    let mut command = if help {
         Command::Help
     } else if version {
         Command::Version
     } else {
         command(words, &mut more)?
     };
+    if let Command::Pull { no_devices: refused, .. } = &mut command {
+        *refused |= no_devices;
+    }
     if more != More::default() && !matches!(command, Command::Help | Command::Version) {
         return Err(misplaced());
     }
@@ -243,6 +251,7 @@ pub fn parse(
 struct More {
     max_bytes: Option<u64>,
     dry_run: bool,
+    no_devices: bool,
     lazy: Option<Laziness>,
     wait: bool,
     class: Option<String>,
@@ -252,7 +261,7 @@ struct More {
 
 impl More {
     fn pull(&mut self, wanted: Wanted) -> Command {
-        let Self { max_bytes, dry_run, lazy, wait, .. } = self;
+        let Self { max_bytes, dry_run, lazy, wait, no_devices, .. } = self;
         let lazy = lazy.take().unwrap_or(Laziness::Auto);
         Command::Pull {
             wanted,
@@ -260,6 +269,7 @@ impl More {
             max_bytes: take(max_bytes),
             lazy,
             wait: take(wait),
+            no_devices: take(no_devices),
         }
     }
 }
@@ -327,7 +337,7 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
 }
 
 fn misplaced() -> UsageError {
-    let text = "--dry-run, --max-bytes, --lazy and --wait go with pull and deploy, \
+    let text = "--dry-run, --max-bytes, --no-devices, --lazy and --wait go with pull and deploy, \
                 --class with daemon and trace, --socket with holder, \
                 --image, --application, --until-port, --for and --print with trace";
     UsageError(text.to_owned())
@@ -346,8 +356,8 @@ mod tests {
         let options = parsed("pull a:1 --accelerator=http://h:1 b:2 --dry-run --root /r").unwrap();
         let wanted = Wanted::Images(vec!["a:1".to_owned(), "b:2".to_owned()]);
         let pull = |wanted, dry_run, max_bytes| {
-            let (lazy, wait) = (Laziness::Auto, false);
-            Command::Pull { wanted, dry_run, max_bytes, lazy, wait }
+            let (lazy, wait, no_devices) = (Laziness::Auto, false, false);
+            Command::Pull { wanted, dry_run, max_bytes, lazy, wait, no_devices }
         };
         assert_eq!(options.command, pull(wanted, true, None));
         assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));

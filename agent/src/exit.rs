@@ -107,6 +107,7 @@ fn code(failed: &Failed) -> u8 {
             PullError::Stream { .. }
             | PullError::Deflate(_)
             | PullError::Unexpected(_)
+            | PullError::Device(_)
             | PullError::Blob { .. }
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,

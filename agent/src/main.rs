@@ -94,7 +94,8 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
 
 /// Pulls through the daemon if there is one, else here.
 async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> {
-    let Command::Pull { wanted, dry_run, max_bytes, lazy, wait } = &options.command else {
+    let Command::Pull { wanted, dry_run, max_bytes, lazy, wait, no_devices } = &options.command
+    else {
         return Ok(());
     };
     let (wanted, dry_run, max_bytes, lazy) = (wanted.clone(), *dry_run, *max_bytes, *lazy);
@@ -107,6 +108,7 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
             accelerator,
             dry_run,
             max_bytes,
+            no_devices: *no_devices,
             require_lazy: lazy == Laziness::Require,
             wait: *wait,
             containerd: options.containerd.clone(),
@@ -127,7 +129,8 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
     if lazy == Laziness::Auto && !dry_run {
         report.eager("no daemon is running");
     }
-    let pull_options = PullOptions { wanted, accelerator, dry_run, max_bytes, lazy };
+    let no_devices = *no_devices;
+    let pull_options = PullOptions { wanted, accelerator, dry_run, max_bytes, lazy, no_devices };
     let pulled = pull(&pull_options, &mut target, state, &lock, &mut report, None).await;
     report.clear();
     report.done(&pulled.result?);

@@ -151,6 +151,15 @@ fn frame(body: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
 
 /// Pulls from a server that answers with these bytes, whatever it is asked, and hangs up.
 fn pull(sandbox: &Sandbox, answer: Vec<u8>) -> (Outcome, std::path::PathBuf) {
+    pull_with(sandbox, answer, &[])
+}
+
+/// The same with more options.
+fn pull_with(
+    sandbox: &Sandbox,
+    answer: Vec<u8>,
+    options: &[&str],
+) -> (Outcome, std::path::PathBuf) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -162,7 +171,8 @@ fn pull(sandbox: &Sandbox, answer: Vec<u8>) -> (Outcome, std::path::PathBuf) {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let root = sandbox.directory("device").join("root");
-    let outcome = Skiff::root(sandbox, &root).pull(&[REFERENCE], &url);
+    let arguments = ["pull", "--json", "--accelerator", &url, REFERENCE];
+    let outcome = Skiff::root(sandbox, &root).run(&[&arguments, options].concat());
     (outcome, root)
 }
 
@@ -340,4 +350,25 @@ fn no_accelerator_at_all() {
     for (row, answer, codes, said) in rows {
         refused(&sandbox, row, answer, codes, said);
     }
+}
+
+#[test]
+fn devices_are_refused_where_they_are_not_wanted() {
+    let sandbox = Sandbox::new();
+    let device = |kind| Answer::with(vec![entry(b"dev", kind), entry(b"file", FILE)]).http();
+    for kind in [Kind::CharDevice { major: 1, minor: 3 }, Kind::BlockDevice { major: 8, minor: 0 }]
+    {
+        let (outcome, root) = pull_with(&sandbox, device(kind), &["--no-devices"]);
+        assert_eq!(outcome.code, 6, "{kind:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("dev is a device"), "{}", outcome.stderr);
+        check_clean(&sandbox, "a device", &root);
+        let (outcome, root) = pull(&sandbox, device(kind));
+        outcome.ok("a device that is wanted");
+        std::fs::remove_dir_all(root).unwrap();
+    }
+    // Whiteouts look like devices, and are none.
+    let whiteout = Answer::with(vec![entry(b"file", FILE), entry(b"w", Kind::Whiteout)]).http();
+    let (outcome, root) = pull_with(&sandbox, whiteout, &["--no-devices"]);
+    outcome.ok("a whiteout");
+    std::fs::remove_dir_all(root).unwrap();
 }

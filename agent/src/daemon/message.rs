@@ -31,6 +31,9 @@ pub struct PullRequest {
     pub dry_run: bool,
     /// Byte budget.
     pub max_bytes: Option<u64>,
+    /// Refuse images that have devices.
+    #[serde(default)]
+    pub no_devices: bool,
     /// Fail if it can't be started before it is all there.
     pub require_lazy: bool,
     /// Answer only when everything is there.

@@ -99,6 +99,7 @@ impl Daemon {
             accelerator: asked.accelerator.clone(),
             dry_run: asked.dry_run,
             max_bytes: asked.max_bytes,
+            no_devices: asked.no_devices,
             lazy: if asked.require_lazy { Laziness::Require } else { Laziness::Auto },
         };
         let guard = Some(&*self.guard);

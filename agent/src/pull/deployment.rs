@@ -2,7 +2,7 @@
 
 use super::images::Images;
 use super::layers::NewLayers;
-use super::{Answer, PullError, Wanted};
+use super::{Answer, PullError, PullOptions, Wanted};
 use crate::apply::{Beneath, Files, Tables, Writeback, make_entry};
 use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Deployment {
     wanted: Wanted,
+    no_devices: bool,
     pull_id: String,
     scratch: PathBuf,
     /// The images and their blobs.
@@ -49,9 +50,10 @@ enum Stage {
 
 impl Deployment {
     /// Nothing received yet.
-    pub fn new(scratch: &Scratch, wanted: &Wanted) -> Result<Self, PullError> {
+    pub fn new(scratch: &Scratch, options: &PullOptions) -> Result<Self, PullError> {
         Ok(Self {
-            wanted: wanted.clone(),
+            wanted: options.wanted.clone(),
+            no_devices: options.no_devices,
             pull_id: scratch.id().to_owned(),
             scratch: scratch.path().to_owned(),
             images: Images::new(scratch.path()),
@@ -251,6 +253,11 @@ impl Deployment {
             .advance(entry.prefix, entry.suffix)
             .map_err(|_| PullError::Unexpected("a path that is not allowed"))?;
         let entry = record::Entry { prefix: 0, suffix: path, ..*entry };
+        if self.no_devices
+            && matches!(entry.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
+        {
+            return Err(PullError::Device(path.escape_ascii().to_string()));
+        }
         let Some((number, layer)) = self.layers.len().checked_sub(1).zip(self.layers.last_mut())
         else {
             return Err(PullError::Unexpected("an entry of no layer"));

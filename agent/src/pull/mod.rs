@@ -67,6 +67,8 @@ pub struct PullOptions {
     pub max_bytes: Option<u64>,
     /// Whether to start before it is all there.
     pub lazy: Laziness,
+    /// Refuse images that have devices.
+    pub no_devices: bool,
 }
 
 /// A pull that ended.
@@ -209,7 +211,7 @@ async fn deploy(
     scratch: &mut Scratch,
     rest: &mut Option<Rest>,
 ) -> Result<Summary, PullError> {
-    let mut deployment = Deployment::new(scratch, &context.options.wanted)?;
+    let mut deployment = Deployment::new(scratch, context.options)?;
     let done = fetch_and_commit(context, &mut deployment, scratch, rest).await;
     if done.is_err() {
         deployment.abandon(context.target).await;
