@@ -43,7 +43,12 @@ impl<R: Read> Indexer<R> {
         Self::with_spacing(blob, SPACING, FREE_SPACING)
     }
 
-    pub(super) fn with_spacing(blob: R, costly: u64, free: u64) -> io::Result<Self> {
+    /// The same with segments of other lengths than an accelerator makes: so many uncompressed bytes where a start
+    /// costs a window, and where it costs nothing. Small blobs have many segments then.
+    ///
+    /// # Errors
+    /// The blob can't be read.
+    pub fn with_spacing(blob: R, costly: u64, free: u64) -> io::Result<Self> {
         let mut input = Input::new(blob);
         let (decoder, most) = match Format::of(input.peek(MAGIC)?) {
             Format::Plain => (Decoder::Plain, MOST),
