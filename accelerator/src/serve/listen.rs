@@ -7,9 +7,13 @@
 //!
 //! A device that vanishes without a word is noticed, on a connection that is waiting for its next request, too.
 
+use super::patience::{Connections, HEAD, Timed};
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -46,14 +50,15 @@ pub(super) async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) {
     let connections = GracefulShutdown::new();
+    let open = Connections::default();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_of_one(&error) => continue,
             Err(error) => {
                 tracing::warn!("no connection can be accepted: {error}");
@@ -61,13 +66,23 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        let Some(counted) = open.open(peer.ip()) else {
+            tracing::warn!("too many connections are open for another from {}", peer.ip());
+            continue;
+        };
         set_up(&stream);
-        let service = TowerToHyperService::new(router.clone());
+        let router = router.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            TowerToHyperService::new(router.clone()).call(request.map(Timed::new))
+        });
         let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
             .max_buf_size(BUFFER)
             .serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
+            let _counted = counted;
             if let Err(error) = connection.await {
                 tracing::debug!("a connection ended: {error}");
             }
