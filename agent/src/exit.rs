@@ -108,6 +108,7 @@ fn code(failed: &Failed) -> u8 {
             | PullError::Deflate(_)
             | PullError::Unexpected(_)
             | PullError::Device(_)
+            | PullError::Budget
             | PullError::Blob { .. }
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,

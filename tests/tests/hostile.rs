@@ -40,6 +40,8 @@ struct Answer {
     config: Option<Digest>,
     target: Option<Digest>,
     complete: bool,
+    /// Entries and contents that the plan announces.
+    counts: Option<(u32, u32)>,
 }
 
 fn entry(path: &'static [u8], kind: Kind<'static>) -> Entry<'static> {
@@ -59,6 +61,7 @@ impl Answer {
             config: None,
             target: None,
             complete: true,
+            counts: None,
         }
     }
 
@@ -100,13 +103,15 @@ impl Answer {
     /// The body of the answer.
     fn body(&self) -> Vec<u8> {
         let len = u32::try_from(self.announced.len()).unwrap();
+        let entries = u32::try_from(self.entries.len()).unwrap();
+        let (entries, contents) = self.counts.unwrap_or((entries, 1));
         let plan = Plan {
             version: Version::CURRENT,
             id: ID,
             images: 1,
             layers: 1,
-            entries: u32::try_from(self.entries.len()).unwrap(),
-            contents: 1,
+            entries,
+            contents,
             packs: 1,
             pack_len: 1 << 20,
             content_bytes: len.into(),
@@ -335,6 +340,12 @@ fn no_accelerator_at_all() {
             "accelerator",
         ),
         (
+            "a header that is not ASCII",
+            with(format!("HTTP/1.1 200 OK\r\n{kind}x-y: \u{e9}\r\ncontent-length: 0\r\n\r\n"), &[]),
+            &[4],
+            "not ASCII",
+        ),
+        (
             "endless head",
             with(format!("HTTP/1.1 200 OK\r\n{}", "x-y: z\r\n".repeat(100_000)), &[]),
             &[4],
@@ -371,4 +382,25 @@ fn devices_are_refused_where_they_are_not_wanted() {
     let (outcome, root) = pull_with(&sandbox, whiteout, &["--no-devices"]);
     outcome.ok("a whiteout");
     std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn more_than_was_allowed_or_announced() {
+    let sandbox = Sandbox::new();
+    let body = Answer::honest().body();
+    let most = (body.len() / 2).to_string();
+    let (outcome, root) = pull_with(&sandbox, Answer::honest().http(), &["--max-bytes", &most]);
+    assert_eq!(outcome.code, 6, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("more than --max-bytes"), "{}", outcome.stderr);
+    check_clean(&sandbox, "more than was allowed", &root);
+
+    let announced =
+        |entries, contents| Answer { counts: Some((entries, contents)), ..Answer::honest() };
+    for (row, answer, said) in [
+        ("entries", announced(0, 1), "more entries than the plan"),
+        ("contents", announced(1, 0), "more contents than the plan"),
+        ("very many", announced(4_000_001, 1), "more than 4,000,000"),
+    ] {
+        refused(&sandbox, row, answer.http(), &[6], said);
+    }
 }

@@ -60,6 +60,12 @@ impl Head {
             if self.over {
                 return Ok(());
             }
+            if !byte.is_ascii() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the head of the answer has bytes that are not ASCII",
+                ));
+            }
             self.seen += 1;
             self.matched = match byte {
                 _ if byte == END[self.matched] => self.matched + 1,
@@ -126,6 +132,11 @@ mod tests {
             assert!(head.over, "cut {cut}");
             head.pass(&[b'x'; 2 * MAX_HEAD]).unwrap();
         }
+    }
+
+    #[test]
+    fn a_head_of_other_than_ascii_is_refused() {
+        assert!(Head::default().pass("HTTP/1.1 200 OK\r\nx: é".as_bytes()).is_err());
     }
 
     #[test]

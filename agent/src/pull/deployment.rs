@@ -35,6 +35,8 @@ pub struct Deployment {
     pub sources_used: [bool; MAX_HELD],
     path: PathBuffer,
     entry_count: u32,
+    /// Entries and contents that are announced: more are not written down.
+    most: (u32, u32),
     entries_left: u32,
     stage: Stage,
 }
@@ -65,9 +67,15 @@ impl Deployment {
             sources_used: [false; MAX_HELD],
             path: PathBuffer::new(),
             entry_count: 0,
+            most: (0, 0),
             entries_left: 0,
             stage: Stage::Images,
         })
+    }
+
+    /// Takes no more than a plan announces.
+    pub fn expect(&mut self, plan: &Plan) {
+        self.most = (plan.entries, plan.contents);
     }
 
     /// What the content writer works on, to make new files.
@@ -218,6 +226,9 @@ impl Deployment {
             }
             _ => return Err(PullError::Unexpected("a content from an unknown source")),
         };
+        if self.contents.count() >= self.most.1 {
+            return Err(PullError::Unexpected("more contents than the plan announces"));
+        }
         if content.size == 0 {
             return Err(PullError::Unexpected("a content of no bytes"));
         }
@@ -248,6 +259,9 @@ impl Deployment {
             .checked_sub(1)
             .ok_or(PullError::Unexpected("more entries than announced"))?;
         self.entry_count += 1;
+        if self.entry_count > self.most.0 {
+            return Err(PullError::Unexpected("more entries than the plan announces"));
+        }
         let path = self
             .path
             .advance(entry.prefix, entry.suffix)

@@ -159,6 +159,9 @@ impl Context<'_> {
         let body = self.ask().encode(purpose, part)?;
         let mut answer = Answer::post(&mut self.client, &body).await?;
         let plan = answer.plan(&self.held, self.report).await?;
+        if let Some(most) = self.options.max_bytes {
+            answer.limit(most);
+        }
         Ok((answer, plan))
     }
 }
@@ -229,6 +232,7 @@ async fn fetch_and_commit(
     let mut inflater = Inflater::new();
     let (mut answer, plan) = context.begin(Purpose::Deliver, Part::Whole).await?;
     context.report.plan(&plan);
+    deployment.expect(&plan);
     deployment.take_metadata(&mut answer, &mut inflater, context.target, &context.held).await?;
     deployment.agrees_with(&plan)?;
     let received = Received { answer, inflater, plan };
