@@ -40,7 +40,7 @@ test: ## all tests (as root; installs what they need; prints the seconds of each
 test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them)
 	@SKIFF_CUTS=20 tests/run.sh
 
-fuzz: ## the fuzz targets under libFuzzer, with a nightly compiler (SECONDS=600 each; TARGETS="frames apply")
+fuzz: ## the fuzz targets under libFuzzer, with cargo-fuzz (SECONDS=600 each; TARGETS="frames apply")
 	@tests/fuzz/fuzz.sh $(or $(SECONDS),600) $(TARGETS)
 
 bench: ## numbers on real images, as tables (as root; PARTS="updates ingest" for some of them)
