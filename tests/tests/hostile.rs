@@ -346,6 +346,15 @@ fn no_accelerator_at_all() {
             "not ASCII",
         ),
         (
+            "a trailer that is not ASCII",
+            with(
+                format!("HTTP/1.1 200 OK\r\n{kind}transfer-encoding: chunked\r\n\r\n"),
+                "0\r\nx-y: \u{e9}\r\n\r\n".as_bytes(),
+            ),
+            &[4, 6],
+            "accelerator",
+        ),
+        (
             "endless head",
             with(format!("HTTP/1.1 200 OK\r\n{}", "x-y: z\r\n".repeat(100_000)), &[]),
             &[4],

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | the head of an answer is bounded at the ends of lines only | [`wire::Wire`] fails after [`wire::MAX_HEAD`] bytes |
 //! | a header that is not ASCII panics | it is an error after its first such byte |
+//! | a trailer that is not ASCII does, too | trailers are an error (`chunks`) |
 //! | a 1xx answer is taken for the final one | it is an error here: nothing that we send asks for one |
 //! | bodies of HEAD and 304 answers hang | only POST is sent, only the body of a 200 is read |
 //! | a close-delimited body ends without an error | the answer must be chunked or have a length |
@@ -14,6 +15,7 @@
 //!
 //! Bytes are counted on the socket, heads and chunk framing included.
 
+mod chunks;
 mod client;
 mod wire;
 

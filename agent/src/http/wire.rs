@@ -1,5 +1,6 @@
 //! The socket below `async-h1`: counts bytes, and bounds the head of an answer.
 
+use super::chunks::Chunks;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 use std::io;
@@ -51,15 +52,21 @@ struct Head {
     seen: usize,
     matched: usize,
     over: bool,
+    /// Its text, until it is over.
+    text: Vec<u8>,
+    /// What follows, if it is chunked.
+    chunks: Option<Chunks>,
 }
 
 impl Head {
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
         const END: &[u8; 4] = b"\r\n\r\n";
-        for &byte in bytes {
+        for (at, &byte) in bytes.iter().enumerate() {
             if self.over {
-                return Ok(());
+                let body = &bytes[at..];
+                return self.chunks.as_mut().map_or(Ok(()), |chunks| chunks.pass(body));
             }
+            self.text.push(byte.to_ascii_lowercase());
             if !byte.is_ascii() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
@@ -73,6 +80,12 @@ impl Head {
                 _ => 0,
             };
             self.over = self.matched == END.len();
+            if self.over {
+                const CHUNKED: &[u8] = b"\ntransfer-encoding";
+                let text = std::mem::take(&mut self.text);
+                let chunked = text.windows(CHUNKED.len()).any(|bytes| bytes == CHUNKED);
+                self.chunks = chunked.then(Chunks::default);
+            }
         }
         if self.seen > MAX_HEAD && !self.over {
             return Err(io::Error::new(
