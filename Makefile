@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build cross images lint deny unit test test-long bench power-cuts demo
+.PHONY: help build cross images lint deny unit test test-long fuzz bench power-cuts demo
 
 DENY := target/tools/bin/cargo-deny
 
@@ -39,6 +39,9 @@ test: ## all tests (as root; installs what they need; prints the seconds of each
 
 test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them), and pulls killed at all steps
 	@SKIFF_CUTS=20 SKIFF_KILLS=all tests/run.sh
+
+fuzz: ## the fuzz targets under libFuzzer, with cargo-fuzz (SECONDS=600 each; TARGETS="frames apply")
+	@tests/fuzz/fuzz.sh $(or $(SECONDS),600) $(TARGETS)
 
 bench: ## numbers on real images, as tables (as root; PARTS="updates ingest" for some of them)
 	@tests/run.sh install build images

@@ -35,6 +35,7 @@ rest() {
     part on-the-fly 180 cargo test --release --locked -p skiff-tests --test on_the_fly -- --nocapture
     part round-trips 90 cargo test --release --locked -p skiff-tests --test round_trips -- --nocapture
     part hard 360 cargo test --release --locked -p skiff-tests --test hard
+    part fuzz 90 cargo test --release --locked -p skiff-fuzz
     part hostile 60 cargo test --release --locked -p skiff-tests --test hostile
     part security 120 cargo test --release --locked -p skiff-tests --test security
     part scripted 180 cargo test --release --locked -p skiff-tests --test scripted

@@ -43,6 +43,7 @@ pull options:
   --tries N           give up after N tries in a row that bring nothing [no limit, once an
                       accelerator has answered]
   --max-seconds N     give up after N seconds
+  --no-devices        refuse images that have devices (env SKIFF_NO_DEVICES=1)
   --lazy HOW          start before it is all there: auto (where a daemon runs and the
                       file system has leases), require (or fail), never [auto]
   --wait              return only when everything is there
@@ -118,6 +119,8 @@ pub enum Command {
         lazy: Laziness,
         /// Return only when everything is there.
         wait: bool,
+        /// Refuse images that have devices.
+        no_devices: bool,
     },
     /// Run the daemon.
     Daemon {
@@ -222,6 +225,7 @@ pub fn parse(
     let mut root = None;
     let (mut json, mut help, mut version) = (false, false, false);
     let mut more = More::default();
+    let no_devices = env("SKIFF_NO_DEVICES").is_some_and(|value| !value.is_empty() && value != "0");
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_iter(arguments);
     while let Some(argument) = parser.next()? {
@@ -244,6 +248,7 @@ pub fn parse(
             Long("tries") => more.budget.tries = Some(positive(parser.value()?.parse()?)?),
             Long("max-seconds") => more.budget.max_seconds = Some(parser.value()?.parse()?),
             Long("dry-run") => more.dry_run = true,
+            Long("no-devices") => more.no_devices = true,
             Long("lazy") => more.lazy = Some(laziness(&parser.value()?.string()?)?),
             Long("wait") => more.wait = true,
             Long("class") => more.class = Some(class(parser.value()?.string()?)?),
@@ -259,13 +264,16 @@ pub fn parse(
             _ => return Err(argument.unexpected().into()),
         }
     }
-    let command = if help {
+    let mut command = if help {
         Command::Help
     } else if version {
         Command::Version
     } else {
         command(words, &mut more)?
     };
+    if let Command::Pull { no_devices: refused, .. } = &mut command {
+        *refused |= no_devices;
+    }
     if more != More::default() && !matches!(command, Command::Help | Command::Version) {
         return Err(misplaced());
     }
@@ -297,6 +305,7 @@ pub fn parse(
 struct More {
     budget: Budget,
     dry_run: bool,
+    no_devices: bool,
     lazy: Option<Laziness>,
     wait: bool,
     class: Option<String>,
@@ -306,7 +315,7 @@ struct More {
 
 impl More {
     fn pull(&mut self, wanted: Wanted) -> Command {
-        let Self { budget, dry_run, lazy, wait, .. } = self;
+        let Self { budget, dry_run, lazy, wait, no_devices, .. } = self;
         let lazy = lazy.take().unwrap_or(Laziness::Auto);
         Command::Pull {
             wanted,
@@ -314,6 +323,7 @@ impl More {
             budget: take(budget),
             lazy,
             wait: take(wait),
+            no_devices: take(no_devices),
         }
     }
 }
@@ -399,8 +409,8 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
 }
 
 fn misplaced() -> UsageError {
-    let text = "--dry-run, --max-bytes, --no-full-download, --tries, --max-seconds, --lazy and --wait \
-                go with pull and deploy, --limit-rate with them and with daemon, \
+    let text = "--dry-run, --max-bytes, --no-full-download, --tries, --max-seconds, --no-devices, --lazy and \
+                --wait go with pull and deploy, --limit-rate with them and with daemon, \
                 --class with daemon and trace, --socket with holder, \
                 --image, --application, --until-port, --for and --print with trace";
     UsageError(text.to_owned())

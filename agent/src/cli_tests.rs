@@ -12,8 +12,8 @@ fn commands_and_options() {
     let wanted = Wanted::Images(vec!["a:1".to_owned(), "b:2".to_owned()]);
     let pull = |wanted, dry_run, max_bytes| {
         let budget = Budget { max_bytes, ..Budget::default() };
-        let (lazy, wait) = (Laziness::Auto, false);
-        Command::Pull { wanted, dry_run, budget, lazy, wait }
+        let (lazy, wait, no_devices) = (Laziness::Auto, false, false);
+        Command::Pull { wanted, dry_run, budget, lazy, wait, no_devices }
     };
     assert_eq!(options.command, pull(wanted, true, None));
     assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));

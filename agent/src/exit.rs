@@ -116,6 +116,8 @@ fn code(failed: &Failed) -> u8 {
             PullError::Stream { .. }
             | PullError::Deflate(_)
             | PullError::Unexpected(_)
+            | PullError::Device(_)
+            | PullError::Budget
             | PullError::Blob { .. }
             | PullError::Mismatch { .. }
             | PullError::Document { .. } => 6,

@@ -98,7 +98,7 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
 
 /// Pulls through the daemon if there is one, else here.
 async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> {
-    let Command::Pull { wanted, dry_run, budget, lazy, wait } = &options.command else {
+    let Command::Pull { wanted, dry_run, budget, lazy, wait, no_devices } = &options.command else {
         return Ok(());
     };
     let (wanted, dry_run, budget, lazy) = (wanted.clone(), *dry_run, *budget, *lazy);
@@ -112,6 +112,7 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
             security: options.security.text(),
             dry_run,
             budget,
+            no_devices: *no_devices,
             require_lazy: lazy == Laziness::Require,
             wait: *wait,
             containerd: options.containerd.clone(),
@@ -133,7 +134,9 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
         report.eager("no daemon is running");
     }
     let security = Rc::new(Security::new(options.security.clone()));
-    let pull_options = PullOptions { wanted, accelerator, security, dry_run, budget, lazy };
+    let no_devices = *no_devices;
+    let pull_options =
+        PullOptions { wanted, accelerator, security, dry_run, budget, lazy, no_devices };
     let pulled = pull(&pull_options, &mut target, state, &lock, &mut report, None).await;
     report.clear();
     report.done(&pulled.result?);

@@ -51,6 +51,9 @@ pub const MAX_BLOB: u64 = 4 * 1024 * 1024;
 /// layers (`OVL_MAX_STACK`, Linux 4.19), but containerd passes them in one page of mount options.
 pub const MAX_DEPTH: u16 = 64;
 
+/// Most entries of an answer, and most contents. An agent refuses a plan with more.
+pub const MAX_ENTRIES: u32 = 4_000_000;
+
 /// Longest name of a device class, bytes.
 pub const MAX_CLASS: usize = 64;
 

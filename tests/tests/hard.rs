@@ -1,8 +1,9 @@
 //! What Skiff puts on a device equals what stock containerd unpacks: every hard image, fresh and
-//! as an update from every other version of it, with containerd and with `--root`.
+//! as an update from every other version of it, with containerd and with `--root`. And any two random trees: a delta
+//! from one to the other, applied to the one, is the other (`SKIFF_SEED=N` for other trees).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use skiff_tests::hard::{Repository, repositories};
+use skiff_tests::hard::{Repository, random, repositories};
 use skiff_tests::harness::{Accelerator, Containerd, Outcome, Registry, Sandbox, Skiff, Stock};
 use std::collections::BTreeMap;
 
@@ -18,12 +19,11 @@ struct Ground {
 
 impl Ground {
     /// With options of the accelerator's.
-    fn new(options: &[&str]) -> Self {
+    fn new(repositories: Vec<Repository>, options: &[&str]) -> Self {
         let sandbox = Sandbox::new();
         let registry = Registry::start(&sandbox);
         let containerd = Containerd::start(&sandbox);
         let layouts = sandbox.directory("layouts");
-        let repositories = chosen();
         let mut stock = BTreeMap::new();
         for repository in &repositories {
             let layout = repository.write(&layouts);
@@ -81,13 +81,28 @@ fn conclude(wrong: &[String], rows: usize) {
 
 #[test]
 fn a_plain_directory_equals_stock() {
-    let ground = Ground::new(&["--cache-bytes", "0"]);
+    plain(&Ground::new(chosen(), &["--cache-bytes", "0"]));
+}
+
+#[test]
+fn a_delta_of_any_two_random_trees_makes_one_the_other() {
+    const TREES: usize = 12;
+    let seed = std::env::var("SKIFF_SEED").map_or(1, |text| text.parse().unwrap());
+    println!("SKIFF_SEED={seed}");
+    let ground = Ground::new(vec![random(seed, TREES)], &[]);
+    let some = ground.stock.values().map(|stock| stock.tree.nodes.len()).max().unwrap();
+    assert!(some > 10, "trees of at most {some} paths");
+    plain(&ground);
+}
+
+/// Every row, on a device of its own with a plain directory.
+fn plain(ground: &Ground) {
     let rows = ground.rows();
     let mut wrong = Vec::new();
     for (row, references) in &rows {
         let root = ground.sandbox.directory("root");
         let skiff = Skiff::root(&ground.sandbox, &root);
-        if let Err(said) = pull_and_compare(&ground, &skiff, references) {
+        if let Err(said) = pull_and_compare(ground, &skiff, references) {
             wrong.push(format!("{row}: {said}"));
         }
         let _ = std::fs::remove_dir_all(&root);
@@ -117,7 +132,7 @@ fn pull_and_compare(ground: &Ground, skiff: &Skiff, references: &[String]) -> Re
 
 #[test]
 fn containerd_equals_stock() {
-    let ground = Ground::new(&[]);
+    let ground = Ground::new(chosen(), &[]);
     let rows = ground.rows();
     let containerd = Containerd::start(&ground.sandbox);
     let mut wrong = Vec::new();

@@ -40,6 +40,8 @@ struct Answer {
     config: Option<Digest>,
     target: Option<Digest>,
     complete: bool,
+    /// Entries and contents that the plan announces.
+    counts: Option<(u32, u32)>,
 }
 
 fn entry(path: &'static [u8], kind: Kind<'static>) -> Entry<'static> {
@@ -59,6 +61,7 @@ impl Answer {
             config: None,
             target: None,
             complete: true,
+            counts: None,
         }
     }
 
@@ -100,13 +103,15 @@ impl Answer {
     /// The body of the answer.
     fn body(&self) -> Vec<u8> {
         let len = u32::try_from(self.announced.len()).unwrap();
+        let entries = u32::try_from(self.entries.len()).unwrap();
+        let (entries, contents) = self.counts.unwrap_or((entries, 1));
         let plan = Plan {
             version: Version::CURRENT,
             id: ID,
             images: 1,
             layers: 1,
-            entries: u32::try_from(self.entries.len()).unwrap(),
-            contents: 1,
+            entries,
+            contents,
             packs: 1,
             pack_len: 1 << 20,
             content_bytes: len.into(),
@@ -151,6 +156,15 @@ fn frame(body: &mut Vec<u8>, kind: FrameKind, payload: &[u8]) {
 
 /// Pulls from a server that answers with these bytes, whatever it is asked, and hangs up.
 fn pull(sandbox: &Sandbox, answer: Vec<u8>) -> (Outcome, std::path::PathBuf) {
+    pull_with(sandbox, answer, &[])
+}
+
+/// The same with more options.
+fn pull_with(
+    sandbox: &Sandbox,
+    answer: Vec<u8>,
+    options: &[&str],
+) -> (Outcome, std::path::PathBuf) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -162,8 +176,9 @@ fn pull(sandbox: &Sandbox, answer: Vec<u8>) -> (Outcome, std::path::PathBuf) {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let root = sandbox.directory("device").join("root");
-    let pull = ["pull", REFERENCE, "--json", "--tries=1", "--accelerator", &url];
-    (Skiff::root(sandbox, &root).run(&pull), root)
+    let arguments = ["pull", "--json", "--tries=1", "--accelerator", &url, REFERENCE];
+    let outcome = Skiff::root(sandbox, &root).run(&[&arguments, options].concat());
+    (outcome, root)
 }
 
 /// Nothing is left of a refused pull: no image, no snapshot, no scratch files.
@@ -329,6 +344,21 @@ fn no_accelerator_at_all() {
             "accelerator",
         ),
         (
+            "a header that is not ASCII",
+            with(format!("HTTP/1.1 200 OK\r\n{kind}x-y: \u{e9}\r\ncontent-length: 0\r\n\r\n"), &[]),
+            &[4],
+            "not ASCII",
+        ),
+        (
+            "a trailer that is not ASCII",
+            with(
+                format!("HTTP/1.1 200 OK\r\n{kind}transfer-encoding: chunked\r\n\r\n"),
+                "0\r\nx-y: \u{e9}\r\n\r\n".as_bytes(),
+            ),
+            &[4, 6],
+            "accelerator",
+        ),
+        (
             "endless head",
             with(format!("HTTP/1.1 200 OK\r\n{}", "x-y: z\r\n".repeat(100_000)), &[]),
             &[4],
@@ -343,5 +373,47 @@ fn no_accelerator_at_all() {
     ];
     for (row, answer, codes, said) in rows {
         refused(&sandbox, row, answer, codes, said);
+    }
+}
+
+#[test]
+fn devices_are_refused_where_they_are_not_wanted() {
+    let sandbox = Sandbox::new();
+    let device = |kind| Answer::with(vec![entry(b"dev", kind), entry(b"file", FILE)]).http();
+    for kind in [Kind::CharDevice { major: 1, minor: 3 }, Kind::BlockDevice { major: 8, minor: 0 }]
+    {
+        let (outcome, root) = pull_with(&sandbox, device(kind), &["--no-devices"]);
+        assert_eq!(outcome.code, 6, "{kind:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("dev is a device"), "{}", outcome.stderr);
+        check_clean(&sandbox, "a device", &root);
+        let (outcome, root) = pull(&sandbox, device(kind));
+        outcome.ok("a device that is wanted");
+        std::fs::remove_dir_all(root).unwrap();
+    }
+    // Whiteouts look like devices, and are none.
+    let whiteout = Answer::with(vec![entry(b"file", FILE), entry(b"w", Kind::Whiteout)]).http();
+    let (outcome, root) = pull_with(&sandbox, whiteout, &["--no-devices"]);
+    outcome.ok("a whiteout");
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn more_than_was_allowed_or_announced() {
+    let sandbox = Sandbox::new();
+    let body = Answer::honest().body();
+    let most = (body.len() / 2).to_string();
+    let (outcome, root) = pull_with(&sandbox, Answer::honest().http(), &["--max-bytes", &most]);
+    assert_eq!(outcome.code, 6, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("more than --max-bytes"), "{}", outcome.stderr);
+    check_clean(&sandbox, "more than was allowed", &root);
+
+    let announced =
+        |entries, contents| Answer { counts: Some((entries, contents)), ..Answer::honest() };
+    for (row, answer, said) in [
+        ("entries", announced(0, 1), "more entries than the plan"),
+        ("contents", announced(1, 0), "more contents than the plan"),
+        ("very many", announced(4_000_001, 1), "more than 4,000,000"),
+    ] {
+        refused(&sandbox, row, answer.http(), &[6], said);
     }
 }

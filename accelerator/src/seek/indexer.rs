@@ -9,6 +9,14 @@ use super::marks::{Lengths, Marks};
 use super::{FREE_SPACING, MOST, MOST_FRAME, SPACING};
 use std::io::{self, ErrorKind, Read};
 
+/// Most bytes that a blob may inflate to: each is hashed.
+const LONGEST: u64 = 64 << 30;
+/// How many times as long as the blob that may be, once it is over [`FREE`]. Deflate comes to 1,032, zstd to tens of
+/// thousands.
+const RATIO: u64 = 1_100;
+/// Bytes that are free of that: a layer may well hold a file of zeros.
+const FREE: u64 = 1 << 30;
+
 /// Decompresses a blob (gzip, zstd or plain, told apart by its first bytes) as it is read, and
 /// makes its index.
 ///
@@ -19,6 +27,8 @@ pub struct Indexer<R> {
     marks: Marks,
     decoder: Decoder,
     state: State,
+    /// Bytes that came out.
+    made: u64,
 }
 
 enum Decoder {
@@ -43,7 +53,12 @@ impl<R: Read> Indexer<R> {
         Self::with_spacing(blob, SPACING, FREE_SPACING)
     }
 
-    pub(super) fn with_spacing(blob: R, costly: u64, free: u64) -> io::Result<Self> {
+    /// The same with segments of other lengths than an accelerator makes: so many uncompressed bytes where a start
+    /// costs a window, and where it costs nothing. Small blobs have many segments then.
+    ///
+    /// # Errors
+    /// The blob can't be read.
+    pub fn with_spacing(blob: R, costly: u64, free: u64) -> io::Result<Self> {
         let mut input = Input::new(blob);
         let (decoder, most) = match Format::of(input.peek(MAGIC)?) {
             Format::Plain => (Decoder::Plain, MOST),
@@ -51,7 +66,7 @@ impl<R: Read> Indexer<R> {
             Format::Zstd => (Decoder::Zstd(Frames::new()?), MOST_FRAME),
         };
         let marks = Marks::new(Lengths { costly, free, most });
-        Ok(Self { input, marks, decoder, state: State::Going })
+        Ok(Self { input, marks, decoder, state: State::Going, made: 0 })
     }
 
     /// The index, if the blob was read to its end (a read gave no bytes) and can be indexed: a zstd
@@ -59,6 +74,19 @@ impl<R: Read> Indexer<R> {
     pub fn finish(self) -> Option<Index> {
         let blob = self.input.offset();
         (self.state == State::Ended).then(|| self.marks.finish(blob)).flatten()
+    }
+
+    /// Bounds what a hostile blob costs.
+    fn bounded(&mut self, read: io::Result<usize>) -> io::Result<usize> {
+        let len = read?;
+        self.made += len as u64;
+        let most = self.input.offset().saturating_mul(RATIO).clamp(FREE, LONGEST);
+        if self.made > most {
+            let what =
+                "the blob inflates to over 64 GiB, or to over 1 GiB and 1,100 times its length";
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        }
+        Ok(len)
     }
 
     fn plain(&mut self, to: &mut [u8]) -> io::Result<usize> {
@@ -88,6 +116,7 @@ impl<R: Read> Read for Indexer<R> {
             Decoder::Gzip(gzip) => gzip.read(&mut self.input, &mut self.marks, to),
             Decoder::Zstd(frames) => frames.read(&mut self.input, &mut self.marks, to),
         };
+        let read = self.bounded(read);
         match &read {
             Ok(0) => self.state = State::Ended,
             Ok(_) => {}

@@ -360,3 +360,15 @@ proptest! {
         check(&blob.collect::<Vec<_>>(), &data.concat(), spacing, drip);
     }
 }
+
+#[test]
+fn a_blob_that_inflates_to_too_much_is_refused() {
+    let frame = zstd::encode_all(io::repeat(0).take(128 << 20), 1).unwrap();
+    for (frames, taken) in [(8, true), (9, false)] {
+        let blob = frame.repeat(frames);
+        let mut indexer = Indexer::open(blob.as_slice()).unwrap();
+        let read = io::copy(&mut indexer, &mut io::sink());
+        assert_eq!(read.is_ok(), taken, "{frames} frames of 128 MiB: {read:?}");
+        assert!(taken || read.unwrap_err().to_string().contains("inflates to over"));
+    }
+}

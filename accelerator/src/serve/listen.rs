@@ -10,13 +10,14 @@
 //! A device that vanishes without a word is noticed, on a connection that is waiting for its next request, too.
 
 use super::metrics::{Handshake, Metrics};
+use super::patience::{Connections, HEAD, Timed};
 use crate::access::{Peer, Tls};
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -58,6 +59,7 @@ pub(super) async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) {
     let connections = GracefulShutdown::new();
+    let open = Connections::default();
     // Nothing is sent; that the sender goes tells handshakes that are under way.
     let (serving, served) = watch::channel(());
     let mut stop = std::pin::pin!(stop);
@@ -75,10 +77,15 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        let Some(counted) = open.open(from.ip()) else {
+            tracing::warn!("too many connections are open for another from {}", from.ip());
+            continue;
+        };
         set_up(&stream);
         let (router, tls, watcher) = (router.clone(), tls.clone(), connections.watcher());
         let mut served = served.clone();
         tokio::spawn(async move {
+            let _counted = counted;
             let Some((tls, metrics)) = tls else {
                 return converse(stream, Peer::default(), router, watcher).await;
             };
@@ -114,10 +121,13 @@ async fn converse(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        router.call(request)
+        router.call(request.map(Timed::new))
     });
-    let connection =
-        http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!("a connection ended: {error}");
     }

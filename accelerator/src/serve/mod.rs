@@ -27,6 +27,7 @@ mod images;
 pub mod library;
 mod listen;
 pub mod metrics;
+mod patience;
 mod prepared;
 pub mod progress;
 pub mod refusal;

@@ -34,6 +34,9 @@ pub struct PullRequest {
     pub dry_run: bool,
     /// What it may cost.
     pub budget: Budget,
+    /// Refuse images that have devices.
+    #[serde(default)]
+    pub no_devices: bool,
     /// Fail if it can't be started before it is all there.
     pub require_lazy: bool,
     /// Answer only when everything is there.

@@ -103,6 +103,7 @@ impl Daemon {
             security: Rc::clone(&self.security),
             dry_run: asked.dry_run,
             budget: asked.budget,
+            no_devices: asked.no_devices,
             lazy: if asked.require_lazy { Laziness::Require } else { Laziness::Auto },
         };
         let guard = Some(&*self.guard);

@@ -5,6 +5,8 @@
 //! | trap in async-h1 | what is done about it |
 //! |---|---|
 //! | the head of an answer is bounded at the ends of lines only | [`wire::Wire`] fails after [`wire::MAX_HEAD`] bytes |
+//! | a header that is not ASCII panics | it is an error after its first such byte |
+//! | a trailer that is not ASCII does, too | trailers are an error (`chunks`) |
 //! | a 1xx answer is taken for the final one | it is an error here: nothing that we send asks for one |
 //! | bodies of HEAD and 304 answers hang | only POST is sent, only the body of a 200 is read |
 //! | a close-delimited body ends without an error | the answer must be chunked or have a length |
@@ -14,6 +16,7 @@
 //! Bytes are counted on the socket, below TLS: its handshakes and records, heads and chunk framing included. Every connection is
 //! made with the options in [`security`], and with `https://` it is a [`tls`] one (feature `tls`).
 
+mod chunks;
 mod client;
 mod error;
 mod pin;

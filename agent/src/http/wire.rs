@@ -1,5 +1,6 @@
 //! What `async-h1` reads from: bounds the head of an answer.
 
+use super::chunks::Chunks;
 use super::socket::Stream;
 use smol::io::{AsyncRead, AsyncWrite};
 use std::io;
@@ -29,14 +30,26 @@ struct Head {
     seen: usize,
     matched: usize,
     over: bool,
+    /// Its text, until it is over.
+    text: Vec<u8>,
+    /// What follows, if it is chunked.
+    chunks: Option<Chunks>,
 }
 
 impl Head {
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
         const END: &[u8; 4] = b"\r\n\r\n";
-        for &byte in bytes {
+        for (at, &byte) in bytes.iter().enumerate() {
             if self.over {
-                return Ok(());
+                let body = &bytes[at..];
+                return self.chunks.as_mut().map_or(Ok(()), |chunks| chunks.pass(body));
+            }
+            self.text.push(byte.to_ascii_lowercase());
+            if !byte.is_ascii() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the head of the answer has bytes that are not ASCII",
+                ));
             }
             self.seen += 1;
             self.matched = match byte {
@@ -45,6 +58,12 @@ impl Head {
                 _ => 0,
             };
             self.over = self.matched == END.len();
+            if self.over {
+                const CHUNKED: &[u8] = b"\ntransfer-encoding";
+                let text = std::mem::take(&mut self.text);
+                let chunked = text.windows(CHUNKED.len()).any(|bytes| bytes == CHUNKED);
+                self.chunks = chunked.then(Chunks::default);
+            }
         }
         if self.seen > MAX_HEAD && !self.over {
             return Err(io::Error::new(
@@ -101,6 +120,11 @@ mod tests {
             assert!(head.over, "cut {cut}");
             head.pass(&[b'x'; 2 * MAX_HEAD]).unwrap();
         }
+    }
+
+    #[test]
+    fn a_head_of_other_than_ascii_is_refused() {
+        assert!(Head::default().pass("HTTP/1.1 200 OK\r\nx: é".as_bytes()).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::http::Client;
 use crate::report::Report;
 use crate::target::HeldImage;
 use skiff_protocol::frame::{self, FrameError, Kind};
+use skiff_protocol::limits::MAX_ENTRIES;
 use skiff_protocol::response::{self, Failure, Notice, Plan, Progress};
 use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE, Version};
 
@@ -13,13 +14,20 @@ use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE, Version};
 pub struct Answer {
     body: crate::http::Body,
     buffer: Box<frame::Buffer>,
+    /// Bytes of frames that may still come.
+    left: u64,
 }
 
 impl Answer {
     /// Posts a request, and waits for the head of the answer.
     pub async fn post(client: &mut Client, request: &[u8]) -> Result<Self, PullError> {
         let body = client.post(DEPLOY_PATH, MEDIA_TYPE, request).await?;
-        Ok(Self { body, buffer: Box::default() })
+        Ok(Self { body, buffer: Box::default(), left: u64::MAX })
+    }
+
+    /// Takes no more than so many bytes from here on, whatever the accelerator promised.
+    pub fn limit(&mut self, bytes: u64) {
+        self.left = bytes;
     }
 
     /// The next frame. A failure that the accelerator reports is an error.
@@ -33,6 +41,8 @@ impl Answer {
                 return Err(PullError::Stream { url: self.body.url().to_owned(), source });
             }
         };
+        let len = (frame::HEADER_LEN + frame.payload.len()) as u64;
+        self.left = self.left.checked_sub(len).ok_or(PullError::Budget)?;
         if frame.kind == Kind::Failure {
             let Failure { code, message } = decode(frame.payload)?;
             return Err(PullError::Refused { code, message: message.escape_debug().to_string() });
@@ -86,6 +96,9 @@ impl Answer {
                     }
                     if plan.pack_len == 0 || plan.pack_len > skiff_protocol::limits::MAX_PACK {
                         return Err(PullError::Unexpected("a plan with packs of a wrong length"));
+                    }
+                    if plan.entries.max(plan.contents) > MAX_ENTRIES {
+                        return Err(PullError::Unexpected("a plan of more than 4,000,000 entries"));
                     }
                     return Ok(plan);
                 }

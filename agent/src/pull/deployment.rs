@@ -2,7 +2,7 @@
 
 use super::images::Images;
 use super::layers::NewLayers;
-use super::{Answer, PullError, Wanted};
+use super::{Answer, PullError, PullOptions, Wanted};
 use crate::apply::{Beneath, Files, Tables, Writeback, make_entry};
 use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Deployment {
     wanted: Wanted,
+    no_devices: bool,
     pull_id: String,
     scratch: PathBuf,
     /// The images and their blobs.
@@ -34,6 +35,8 @@ pub struct Deployment {
     pub sources_used: [bool; MAX_HELD],
     path: PathBuffer,
     entry_count: u32,
+    /// Entries and contents that are announced: more are not written down.
+    most: (u32, u32),
     entries_left: u32,
     stage: Stage,
 }
@@ -49,9 +52,10 @@ enum Stage {
 
 impl Deployment {
     /// Nothing received yet.
-    pub fn new(scratch: &Scratch, wanted: &Wanted) -> Result<Self, PullError> {
+    pub fn new(scratch: &Scratch, options: &PullOptions) -> Result<Self, PullError> {
         Ok(Self {
-            wanted: wanted.clone(),
+            wanted: options.wanted.clone(),
+            no_devices: options.no_devices,
             pull_id: scratch.id().to_owned(),
             scratch: scratch.path().to_owned(),
             images: Images::new(scratch.path()),
@@ -63,9 +67,15 @@ impl Deployment {
             sources_used: [false; MAX_HELD],
             path: PathBuffer::new(),
             entry_count: 0,
+            most: (0, 0),
             entries_left: 0,
             stage: Stage::Images,
         })
+    }
+
+    /// Takes no more than a plan announces.
+    pub fn expect(&mut self, plan: &Plan) {
+        self.most = (plan.entries, plan.contents);
     }
 
     /// What the content writer works on, to make new files.
@@ -216,6 +226,9 @@ impl Deployment {
             }
             _ => return Err(PullError::Unexpected("a content from an unknown source")),
         };
+        if self.contents.count() >= self.most.1 {
+            return Err(PullError::Unexpected("more contents than the plan announces"));
+        }
         if content.size == 0 {
             return Err(PullError::Unexpected("a content of no bytes"));
         }
@@ -246,11 +259,19 @@ impl Deployment {
             .checked_sub(1)
             .ok_or(PullError::Unexpected("more entries than announced"))?;
         self.entry_count += 1;
+        if self.entry_count > self.most.0 {
+            return Err(PullError::Unexpected("more entries than the plan announces"));
+        }
         let path = self
             .path
             .advance(entry.prefix, entry.suffix)
             .map_err(|_| PullError::Unexpected("a path that is not allowed"))?;
         let entry = record::Entry { prefix: 0, suffix: path, ..*entry };
+        if self.no_devices
+            && matches!(entry.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
+        {
+            return Err(PullError::Device(path.escape_ascii().to_string()));
+        }
         let Some((number, layer)) = self.layers.len().checked_sub(1).zip(self.layers.last_mut())
         else {
             return Err(PullError::Unexpected("an entry of no layer"));

@@ -62,6 +62,12 @@ pub enum PullError {
     /// The answer has something that does not belong there.
     #[error("the accelerator sent {0}; are agent and accelerator of versions that fit?")]
     Unexpected(&'static str),
+    /// It is longer than `--max-bytes`.
+    #[error("the accelerator sends more than --max-bytes, although it was told; nothing is kept")]
+    Budget,
+    /// It has a device, and was to have none.
+    #[error("{0} is a device, which --no-devices refuses; leave it out of the image")]
+    Device(String),
     /// The accelerator says no.
     #[error("{message}")]
     Refused {

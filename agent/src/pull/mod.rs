@@ -85,6 +85,8 @@ pub struct PullOptions {
     pub budget: Budget,
     /// Whether to start before it is all there.
     pub lazy: Laziness,
+    /// Refuse images that have devices.
+    pub no_devices: bool,
 }
 
 /// A pull that ended.
@@ -176,10 +178,7 @@ impl Context<'_> {
         Ask {
             wanted: &self.options.wanted,
             held: &self.holdings,
-            max_bytes: self.options.budget.max_bytes.map(|max| {
-                // What came already is of the budget, too.
-                max.saturating_sub(self.client.counters().received())
-            }),
+            max_bytes: self.bytes_left(),
             hydration: Hydration {
                 deployment: self.deployment,
                 cold_files: self.guard.map_or(0, Guard::free),
@@ -190,11 +189,21 @@ impl Context<'_> {
         }
     }
 
+    /// How much of the budget is left: what came already is of it, too.
+    fn bytes_left(&self) -> Option<u64> {
+        let max = self.options.budget.max_bytes?;
+        Some(max.saturating_sub(self.client.counters().received()))
+    }
+
     async fn begin(&mut self, purpose: Purpose, part: Part) -> Result<(Answer, Plan), PullError> {
+        let most = self.bytes_left();
         let body = self.ask().encode(purpose, part)?;
         let mut answer = Answer::post(&mut self.client, &body).await?;
         let plan = answer.plan(&self.held, self.report).await?;
         self.begun = true;
+        if let Some(most) = most {
+            answer.limit(most);
+        }
         Ok((answer, plan))
     }
 }
@@ -272,7 +281,7 @@ async fn deploy(
     earlier: Vec<Earlier>,
     rest: &mut Option<Rest>,
 ) -> (Result<Summary, PullError>, bool) {
-    let mut deployment = match Deployment::new(scratch, &context.options.wanted) {
+    let mut deployment = match Deployment::new(scratch, context.options) {
         Ok(deployment) => deployment,
         Err(error) => return (Err(error), false),
     };
@@ -307,6 +316,7 @@ async fn fetch_and_commit(
     let (mut answer, plan) = context.begin(Purpose::Deliver, part).await?;
     context.report.plan(&plan);
     unfinished::note_plan(deployment.scratch(), plan.id)?;
+    deployment.expect(&plan);
     deployment.take_metadata(&mut answer, &mut inflater, context.target, &context.held).await?;
     deployment.agrees_with(&plan)?;
     if only_delta && plan.packs > 0 && !deployment.builds_on_held() {

@@ -14,6 +14,9 @@ mod kinds;
 mod layers;
 mod names;
 mod packaging;
+mod random;
+
+pub use random::random;
 
 use crate::layout::{Image, Layer, Layout};
 use crate::tarball::Entry;
