@@ -14,6 +14,7 @@ build: ## build the agent and the accelerator (target/release)
 
 cross: ## build the agent for ARM and x86-64, static, and check it (target/cross/TRIPLE/skiff)
 	@cross/build.sh
+	@cross/build.sh --small --output target/cross/small aarch64-unknown-linux-musl
 	@cross/check.sh
 
 images: ## build the image pairs of the tests (as root; a pair that is built already is kept)

@@ -1,8 +1,8 @@
 #!/bin/bash
-# build.sh [--package NAME] [--bin NAME] [--features LIST] [--output DIRECTORY] [--symbols] [TRIPLE...]:
+# build.sh [--package NAME] [--bin NAME] [--features LIST] [--small] [--output DIRECTORY] [--symbols] [TRIPLE...]:
 # builds a static, stripped binary of this workspace for each machine (all four, if none is named) as
 # DIRECTORY/TRIPLE/NAME. Without options it is the agent: target/cross/TRIPLE/skiff. With --symbols it
-# is not stripped.
+# is not stripped. With --small it is the smallest agent, without any feature that can be left out: no TLS.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,6 +18,7 @@ bin=skiff
 features=
 output=target/cross
 strip=true
+defaults=()
 triples=()
 while (($#)); do
     case $1 in
@@ -27,6 +28,7 @@ while (($#)); do
             shift
             ;;
         --symbols) strip=false ;;
+        --small) defaults=(--no-default-features) ;;
         -*) fail "unknown option $1; the first lines of the script say what there is" ;;
         *) triples+=("$1") ;;
     esac
@@ -44,10 +46,19 @@ done
 toolchain=$PWD/target/cross/toolchain/bin
 # What a person has set for builds of their own machine.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
+# C code is ring's. It needs no header of a C library, but has to be told so for x86-64, where one of clang's would
+# include stdlib.h.
+unset CC CFLAGS
+export CC_aarch64_unknown_linux_musl=$toolchain/clang CC_armv7_unknown_linux_musleabihf=$toolchain/clang
+export CC_arm_unknown_linux_musleabihf=$toolchain/clang CC_x86_64_unknown_linux_musl=$toolchain/clang
+export CFLAGS_x86_64_unknown_linux_musl="-nostdlibinc -DRING_CORE_NOSTDLIBINC=1 -D__MM_MALLOC_H"
+export CFLAGS_armv7_unknown_linux_musleabihf=-mthumb
+# Without it clang compiles for ARMv7 wherever floats are in registers.
+export CFLAGS_arm_unknown_linux_musleabihf=-mcpu=arm1176jzf-s
 # Debian's compiler is a stable one, and building std is not.
 PATH=$toolchain:$PATH RUSTC=$toolchain/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/cross/build \
     "$toolchain/cargo" build --release --locked --config "$here/config.toml" --config profile.release.strip=$strip \
-    --package "$package" --bin "$bin" --features "$features" "${triples[@]/#/--target=}"
+    --package "$package" --bin "$bin" "${defaults[@]}" --features "$features" "${triples[@]/#/--target=}"
 
 for triple in "${triples[@]}"; do
     built=target/cross/build/$triple/release/$bin

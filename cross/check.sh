@@ -1,5 +1,5 @@
 #!/bin/bash
-# check.sh: what the four agents of build.sh must be: static, stripped, for their machine, within
+# check.sh: what the four agents of build.sh must be, and the smallest one: static, stripped, for their machine, within
 # their budget, and working. Those of other machines run under qemu-user.
 set -euo pipefail
 
@@ -54,7 +54,6 @@ says() { # CODE PATTERN ARGUMENT...
 works() {
     local version
     version=$(awk -F '"' '/^version/ {print $2; exit}' "$here/../Cargo.toml")
-    local root=(--root "$directory/$triple" --state "$directory/$triple.state")
     mkdir -p "$directory/$triple"
     says 0 "^skiff $version\$" --version
     says 0 "^skiff: .*exit codes:" --help
@@ -71,16 +70,55 @@ works() {
     [[ -z $(find "$directory/$triple.state" -path '*/pulls/*') ]] || fail "a pull left something behind"
 }
 
-printf '%-32s %8s %8s %9s\n' machine bytes budget headroom
+# A server that speaks TLS and no HTTP: what the machine's code for it does shows in what the agent says then.
+tls_works() {
+    says 12 "is none that is pinned" pull nothing --accelerator "$server" --pin "${pin//[A-Z]/a}" "${root[@]}"
+    says 4 "the connection to the accelerator .* failed|does not answer as an accelerator" \
+        pull nothing --accelerator "$server" --pin "$pin" "${root[@]}"
+}
+
+serve_tls() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=check -days 2 \
+        -keyout "$directory/key" -out "$directory/certificate" 2>/dev/null
+    pin=sha256/$(openssl pkey -in "$directory/key" -pubout -outform der | openssl dgst -sha256 -binary | base64)
+    # Reading a pipe that is never written, it does not end before it is told to.
+    mkfifo "$directory/input"
+    exec 7<>"$directory/input"
+    openssl s_server -accept 127.0.0.1:0 -rev -cert "$directory/certificate" -key "$directory/key" \
+        <&7 >"$directory/said" 2>&1 &
+    trap "kill $!; rm -rf '$directory'" EXIT
+    local port=
+    until [[ -n $port ]]; do
+        port=$(awk -F: '/^ACCEPT/ {print $NF}' "$directory/said")
+        kill -0 $! || { cat "$directory/said" >&2; exit 1; }
+        sleep 0.1
+    done
+    server=https://127.0.0.1:$port
+}
+
 over=
-while read -r triple budget; do
-    binary=$cross/$triple/skiff
-    [[ -x $binary ]] || fail "there is no ${binary#"$here/../"}; run cross/build.sh"
+check() { # NAME BUDGET
     machine
     built_right
     works
     bytes=$(stat --format %s "$binary")
-    printf '%-32s %8d %8d %7d %%\n' "$triple" "$bytes" "$budget" $(((budget - bytes) * 100 / budget))
-    ((bytes <= budget)) || over+=" $triple"
+    printf '%-40s %8d %8d %7d %%\n' "$1" "$bytes" "$2" $((($2 - bytes) * 100 / $2))
+    ((bytes <= $2)) || over+=" $1"
+}
+
+serve_tls
+printf '%-40s %8s %8s %9s\n' machine bytes budget headroom
+while read -r triple budget small; do
+    root=(--root "$directory/$triple" --state "$directory/$triple.state")
+    binary=$cross/$triple/skiff
+    [[ -x $binary ]] || fail "there is no ${binary#"$here/../"}; run cross/build.sh"
+    check "$triple" "$budget"
+    tls_works
+    if [[ -n $small ]]; then
+        binary=$cross/small/$triple/skiff
+        [[ -x $binary ]] || fail "there is no ${binary#"$here/../"}; run make cross"
+        check "$triple, smallest" "$small"
+        says 2 "no TLS" pull nothing --accelerator "$server" "${root[@]}"
+    fi
 done < <(grep -v '^#' "$here/budgets")
 [[ -z $over ]] || { echo "cross/check.sh: too big:$over (cross/README.md says where the bytes go)" >&2; exit 1; }

@@ -3,7 +3,7 @@
 # build.sh builds for. Nothing is done while the scripts that made it are the same; remove the directory
 # to have a newer compiler of Debian's.
 #
-#   bin/        cargo, rustc, ld.lld: each with the libraries that it needs
+#   bin/        cargo, rustc, ld.lld, clang: each with the libraries that it needs
 #   usr/        Debian packages, unpacked
 #   usr/lib/rustlib/TRIPLE/lib/self-contained/    the C library, where rustc looks for it
 set -euo pipefail
@@ -42,12 +42,15 @@ libraries_of() {
 libraries=$(libraries_of rustc-web cargo-web)
 llvm=$(grep -Eo '^libllvm[0-9]+' <<<"$libraries") || fail "rustc-web needs no libllvm; which linker goes with it?"
 lld=lld-${llvm#libllvm}
+# For the C and assembly of ring: of the same LLVM, and for all machines at once.
+clang=clang-${llvm#libllvm}
 libraries=$(libraries_of rustc-web cargo-web "$lld")
 # shellcheck disable=SC2086 # one word per package
-"$here/debian.sh" "$new" "$lld" libjemalloc2 $libraries
+"$here/debian.sh" "$new" "$lld" "$clang" "libclang-cpp${llvm#libllvm}" "libclang-common-${llvm#libllvm}-dev" libjemalloc2 $libraries
 
 ln -s "ld.lld-${llvm#libllvm}" "$new/usr/bin/ld.lld"
-for program in cargo rustc ld.lld; do
+ln -s "$clang" "$new/usr/bin/clang"
+for program in cargo rustc ld.lld clang; do
     [[ -x $new/usr/bin/$program ]] || fail "Debian's packages have no $program any more"
     with='LD_LIBRARY_PATH=$usr/lib/x86_64-linux-gnu'
     # With jemalloc and huge pages rustc needs 28 % less time than with glibc's malloc.
