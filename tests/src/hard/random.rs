@@ -60,7 +60,7 @@ fn layer(chance: &mut Chance, tree: &mut Tree) -> Vec<Entry> {
     if !tree.is_empty() {
         hide(chance, tree, &mut own, &mut entries);
     }
-    for _ in 0..8 + chance.below(16) {
+    for _ in 0..2 + chance.below(10) {
         let directories: Vec<&String> =
             tree.iter().filter(|(_, directory)| **directory).map(|(path, _)| path).collect();
         let name = *chance.pick(&["a", "b", "b-", "c.txt", "d", "é", "lib"]);
