@@ -143,7 +143,10 @@ fn http_code(error: &HttpError) -> u8 {
         HttpError::BadUrl { .. } | HttpError::File { .. } => 2,
         #[cfg(feature = "tls")]
         HttpError::NoRoots | HttpError::Setup(_) => 2,
-        HttpError::Connect { .. } | HttpError::Exchange { .. } | HttpError::Strange { .. } => 4,
+        HttpError::Connect { .. }
+        | HttpError::Exchange { .. }
+        | HttpError::Unavailable { .. }
+        | HttpError::Strange { .. } => 4,
         #[cfg(feature = "tls")]
         HttpError::Untrusted { .. } => 12,
         HttpError::Denied { .. } => 13,

@@ -130,8 +130,12 @@ impl Client {
         body: &[u8],
     ) -> Result<Body, HttpError> {
         let body = self.send(path, media_type, body).await?;
-        if body.response.status() == StatusCode::Unauthorized {
-            return Err(self.denied(UNAUTHORIZED));
+        match body.response.status() {
+            StatusCode::Unauthorized => return Err(self.denied(UNAUTHORIZED)),
+            status if status.is_server_error() => {
+                return Err(HttpError::Unavailable { url: body.url, status: status as u16 });
+            }
+            _ => {}
         }
         acceptable(&body.response, media_type)
             .map_err(|reason| HttpError::Strange { url: body.url.clone(), reason })?;

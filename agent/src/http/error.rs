@@ -47,6 +47,14 @@ pub enum HttpError {
         /// Why.
         source: io::Error,
     },
+    /// What answers says that it can't now: a proxy whose accelerator is down, for one.
+    #[error("{url} can't answer now (HTTP status {status}); is the accelerator behind it running?")]
+    Unavailable {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+    },
     /// What answers is not an accelerator.
     #[error("{url} does not answer as an accelerator does ({reason}); is the address right?")]
     Strange {

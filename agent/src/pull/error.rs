@@ -133,7 +133,11 @@ impl PullError {
     /// Whether the same may go well later.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Http(HttpError::Connect { .. } | HttpError::Exchange { .. })
+            Self::Http(
+                HttpError::Connect { .. }
+                | HttpError::Exchange { .. }
+                | HttpError::Unavailable { .. },
+            )
             | Self::Link { .. }
             | Self::Stream { .. } => true,
             Self::Refused { code, .. } => {
