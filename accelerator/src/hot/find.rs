@@ -1,15 +1,17 @@
 //! A deployment's hot set: what the database has of its application and images, and what is predicted.
 
-use super::choice::{Image, best, interleave, items};
+use super::choice::{self, best, interleave, items};
 use super::predict::{self, VERSION};
 use super::{Item, Listed, Subject};
-use crate::ingest::LayerRef;
+use crate::ingest::{Image, LayerRef};
 use crate::library::Images;
 use crate::plan::Wanted;
 use crate::reference::Reference;
 use crate::serve::library::Library as _;
 use crate::serve::refusal::Refusal;
 use crate::store::StoreError;
+use crate::tree::Tree;
+use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a device waits for a prediction; what is found by then is kept.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same while no device waits.
+const PATIENCE_AHEAD: Duration = Duration::from_secs(60);
 
 impl Images {
     /// What programs of these images use while they start.
@@ -31,10 +36,10 @@ impl Images {
         let repository = |want: &Wanted| Reference::parse(&want.reference).map(|r| r.repository);
         let repositories: Vec<String> =
             wanted.iter().map(|want| repository(want).unwrap_or_default()).collect();
-        let images: Vec<Image<'_>> = wanted
+        let images: Vec<choice::Image<'_>> = wanted
             .iter()
             .zip(&repositories)
-            .map(|(want, repository)| Image { repository, tree: &want.tree })
+            .map(|(want, repository)| choice::Image { repository, tree: &want.tree })
             .collect();
         let joint = match application {
             Some(name) => {
@@ -68,7 +73,7 @@ impl Images {
         subject: &Subject,
         platform: &str,
         class: &str,
-        images: &[Image<'_>],
+        images: &[choice::Image<'_>],
     ) -> Result<Option<Vec<Item>>, Refusal> {
         let store = self.store();
         let reports = store.traces(subject).await.map_err(failed)?;
@@ -76,36 +81,66 @@ impl Images {
         Ok(best(&reports, &by_hand, platform, class, images))
     }
 
-    /// What is predicted of an image: kept, or made now and kept. A prediction that fails or takes too long is
-    /// none, since a deployment does not depend on it.
+    /// Predicts what programs of an image use while they start, so that the first device need not wait for it.
+    pub async fn predict_ahead(&self, reference: &str, image: &Image) -> Result<(), Refusal> {
+        let (manifest, config) = (image.manifest.digest, &image.config.bytes);
+        let layers = image.layers.clone().into();
+        let subject = Looked { reference, manifest, config, tree: &image.tree };
+        self.prediction(subject, &layers, PATIENCE_AHEAD).await.map(drop)
+    }
+
+    /// What is predicted of an image that a device waits for.
     async fn predicted(&self, want: &Wanted, layers: &Arc<[LayerRef]>) -> Result<Listed, Refusal> {
-        let _turn = self.predicting().enter(want.manifest).await;
-        if let Some(kept) = self.store().prediction(want.manifest, VERSION).await.map_err(failed)? {
-            return Ok(kept);
-        }
         let config = want.blobs.iter().find(|blob| blob.role == Role::Config);
         let config = config.map_or(&b"{}"[..], |blob| &blob.bytes);
+        let (reference, manifest) = (&*want.reference, want.manifest);
+        let subject = Looked { reference, manifest, config, tree: &want.tree };
+        self.prediction(subject, layers, PATIENCE).await
+    }
+
+    /// What is predicted: kept, or made now and kept. A prediction that fails or takes too long is none, since a
+    /// deployment does not depend on it.
+    async fn prediction(
+        &self,
+        image: Looked<'_>,
+        layers: &Arc<[LayerRef]>,
+        patience: Duration,
+    ) -> Result<Listed, Refusal> {
+        let _turn = self.predicting().enter(image.manifest).await;
+        let kept = self.store().prediction(image.manifest, VERSION).await.map_err(failed)?;
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
         let of_image = 0..u32::try_from(layers.len()).unwrap_or(0);
         let opening =
             self.reader(vec![Arc::clone(layers)], of_image.map(|layer| (0, layer)).collect());
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience;
         let reader = match timeout_at(until, opening).await {
             Ok(Ok(reader)) => reader,
             Ok(Err(refusal)) => {
-                tracing::warn!(image = want.reference, "nothing is predicted: {refusal}");
+                tracing::warn!(image = image.reference, "nothing is predicted: {refusal}");
                 return Ok(Listed::default());
             }
             Err(_) => {
-                tracing::warn!(image = want.reference, "nothing is predicted: it takes too long");
+                tracing::warn!(image = image.reference, "nothing is predicted: it takes too long");
                 return Ok(Listed::default());
             }
         };
-        let paths = predict::predict(config, &want.tree, &reader, until).await;
+        let paths = predict::predict(image.config, image.tree, &reader, until).await;
         let items = paths.into_iter().map(|path| Item::file(0, path)).collect();
         let listed = Listed { images: Vec::new(), items };
-        self.store().put_prediction(want.manifest, VERSION, &listed).await.map_err(failed)?;
+        let keeping = self.store().put_prediction(image.manifest, VERSION, &listed).await;
+        keeping.map_err(failed)?;
         Ok(listed)
     }
+}
+
+/// An image that is looked at for what it starts with.
+struct Looked<'a> {
+    reference: &'a str,
+    manifest: Digest,
+    config: &'a [u8],
+    tree: &'a Tree,
 }
 
 fn failed(error: StoreError) -> Refusal {

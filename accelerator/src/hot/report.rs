@@ -185,7 +185,7 @@ mod tests {
             (of(&[start.clone(), entry(2, b"a"), TraceRecord::End]), "names an image"),
             (of(&[start, entry(0, b"../a"), TraceRecord::End]), "does not decode"),
             (of(&many), "more than"),
-            (with(|head| head.version.major = 2), "2.2"),
+            (with(|head| head.version.major = 2), "of version 2."),
             (with(|head| head.class = "a b"), "class"),
             (with(|head| head.platform.os = "a/b"), "platform"),
             (with(|head| head.images.clear()), "no image"),

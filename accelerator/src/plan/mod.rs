@@ -20,6 +20,7 @@ pub mod contents;
 pub mod delta;
 pub mod id;
 pub mod inputs;
+mod likely;
 pub mod order;
 pub mod parent;
 pub mod space;

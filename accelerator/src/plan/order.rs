@@ -14,25 +14,27 @@
 //! | extension, name, path | 65.53 | 11.03 | 34.54 |
 //! | extension, size, path | | 10.99 | |
 //!
-//! For a device that keeps files cold, in four parts:
+//! For a device that keeps files cold, in five parts:
 //!
 //! ```text
-//! │ eager            │ hot                   │ small        │ rest            │
-//!   more files than    in order of first use   < 16 KiB       in the order above
-//!   can be cold        ([`crate::hot`])        each a round trip if a program asks for it
+//! │ eager            │ hot                   │ small            │ rest            │ seldom              │
+//!   more files than    in order of first use   < 16 KiB, each a   code, then data   documentation, tests
+//!   can be cold        ([`crate::hot`])        round trip if a    ([`super::likely`])
+//!                                              program asks for it
 //! ```
 //!
 //! Eager are the smallest contents, as many as there are files too many: a lease costs the same for a small file
-//! as for a large one. Within the eager and the small part the order is that of the layers, too.
+//! as for a large one. Within the parts that are not hot the order is that of the layers, too.
 
 use super::Wanted;
 use super::contents::Needed;
+use super::likely::{self, Likely};
 use crate::hot::Item;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// Part of a plan's ID: to be raised with every change of the order.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
 /// A content with fewer bytes is small.
 pub const SMALL: u64 = 16 << 10;
@@ -65,13 +67,18 @@ pub(crate) fn sort(
     };
     let eager = eager(&contents, cold.files);
     let hot = ranks(&cold.hot, wanted);
+    let likely = likely::contents(wanted.iter().map(|want| &*want.tree));
     let part = |needed: &Needed| {
         let sha256 = &needed.content.sha256;
         match hot.get(sha256) {
             _ if eager.contains(sha256) => (0, 0),
             Some(rank) => (1, *rank),
-            None if needed.content.size < SMALL => (2, 0),
-            None => (3, 0),
+            None => match likely.get(sha256) {
+                Some(Likely::Seldom) => (5, 0),
+                _ if needed.content.size < SMALL => (2, 0),
+                Some(Likely::Code) => (3, 0),
+                _ => (4, 0),
+            },
         }
     };
     // A stable sort: of equals the place decides.
@@ -161,6 +168,17 @@ mod tests {
             let order: Vec<u32> = order.iter().map(|&n| n.into()).collect();
             assert_eq!((numbers, count), (order, first), "{row}");
         }
+    }
+
+    #[test]
+    fn what_is_likely_comes_before_what_is_not() {
+        let large = 1 << 20;
+        let all = [(1, 7, 1), (2, 7, 1), (3, large, 1), (4, large, 1), (5, large, 1)];
+        let names = [("d/a.md", 1), ("d/b", 2), ("d/c.md", 3), ("d/d", 4), ("d/e.so", 5)];
+        let cold = Cold { files: 9, hot: Vec::new() };
+        let (sorted, _) = sort(contents(&all), &wanted(&names), Some(&cold));
+        let numbers: Vec<u32> = sorted.iter().map(|needed| needed.content.layer).collect();
+        assert_eq!(numbers, [2, 5, 4, 1, 3]);
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub(super) async fn work(inbox: Arc<Inbox>) {
             Ok(image) => {
                 inbox.metrics.ingested_ahead(true);
                 tracing::info!(manifest = %image.manifest.digest, "{name} is ingested for {platform}");
+                let name = name.to_string();
+                if let Err(refusal) = inbox.images.predict_ahead(&name, &image).await {
+                    tracing::warn!("what {name} starts with can't be predicted: {refusal}");
+                }
             }
             Err(refusal) => failed(&inbox, job, failures + 1, &refusal),
         }

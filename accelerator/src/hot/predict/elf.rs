@@ -4,7 +4,7 @@
 //! been read so far, and says which piece it missed.
 
 use object::elf;
-use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
+use object::read::elf::{Dyn as _, FileHeader, ProgramHeader};
 use object::{Endianness, ReadRef};
 use std::cell::Cell;
 use std::ops::Range;
@@ -15,6 +15,9 @@ const MAX_PIECE: u64 = 4 << 20;
 /// The least that is read at once.
 const LEAST: u64 = 4096;
 
+/// The longest name.
+const LONGEST: u64 = 1024;
+
 /// What an ELF file asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Asks {
@@ -24,6 +27,8 @@ pub(super) struct Asks {
     pub(super) needed: Vec<Vec<u8>>,
     /// Directories to look in first, as they stand there: a list with colons.
     pub(super) search: Vec<Vec<u8>>,
+    /// Where its constants are in the file: text among them.
+    pub(super) constants: Vec<Range<u64>>,
 }
 
 /// A file of which pieces were read.
@@ -96,6 +101,7 @@ fn asks<E: FileHeader<Endian = Endianness>>(file: &Pieces) -> Option<Asks> {
             asks.interpreter = Some(path.to_vec());
         }
     }
+    asks.constants = segments.iter().filter_map(|segment| constants(segment, endian)).collect();
     let mut dynamic = None;
     for segment in segments {
         dynamic = dynamic.or(segment.dynamic(endian, file).ok()?);
@@ -114,18 +120,29 @@ fn asks<E: FileHeader<Endian = Endianness>>(file: &Pieces) -> Option<Asks> {
         let loaded = segment.p_type(endian) == elf::PT_LOAD;
         within.filter(|_| loaded)?.checked_add(segment.p_offset(endian).into())
     })?;
-    let strings = file.read_bytes_at(offset, len).ok()?;
     for (tag, value) in entries() {
         let list = match tag {
             tag if tag == elf::DT_NEEDED => &mut asks.needed,
             tag if tag == elf::DT_RPATH || tag == elf::DT_RUNPATH => &mut asks.search,
             _ => continue,
         };
-        let text = usize::try_from(value).ok().and_then(|at| strings.get(at..));
-        let text = text.and_then(|text| text.split(|byte| *byte == 0).next());
-        list.extend(text.map(<[u8]>::to_vec));
+        // The table may have megabytes of other names.
+        let Some(left) = len.checked_sub(value).filter(|left| *left > 0) else { continue };
+        let text = file.read_bytes_at(offset.checked_add(value)?, left.min(LONGEST)).ok()?;
+        list.extend(text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec));
     }
     Some(asks)
+}
+
+/// Of a segment that can only be read. The first one has the tables for the dynamic linker.
+fn constants<S: ProgramHeader<Endian = Endianness>>(
+    segment: &S,
+    endian: Endianness,
+) -> Option<Range<u64>> {
+    let start: u64 = segment.p_offset(endian).into();
+    let kind = segment.p_flags(endian) & (elf::PF_R | elf::PF_W | elf::PF_X);
+    let is_constant = segment.p_type(endian) == elf::PT_LOAD && kind == elf::PF_R && start > 0;
+    is_constant.then_some(start..start.checked_add(segment.p_filesz(endian).into())?)
 }
 
 #[cfg(test)]

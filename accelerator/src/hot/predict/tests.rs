@@ -1,9 +1,10 @@
 //! Predictions of small images, whose programs are this machine's own.
 
+mod languages;
+
 use super::*;
 use crate::packs::cut::ReadError;
-use crate::plan::arbitrary::dir;
-use crate::tree::{Metadata, Node};
+use crate::tree::{Content, FileKind, Metadata, Node};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -29,23 +30,15 @@ struct Image(Tree, Memory);
 
 impl Image {
     fn new() -> Self {
-        let directories = [
-            "app",
-            "bin",
-            "docker.d",
-            "etc",
-            "etc/ld.so.conf.d",
-            "opt",
-            "opt/own",
-            "usr",
-            "usr/bin",
-            "usr/lib",
-        ];
-        let tree = crate::plan::arbitrary::tree(&directories.map(dir));
-        Self(tree, Memory(HashMap::new()))
+        Self(Tree::default(), Memory(HashMap::new()))
     }
 
     fn put(&mut self, path: &str, kind: FileKind) {
+        if let Some((above, _)) = path.rsplit_once('/')
+            && !self.0.nodes.contains_key(above.as_bytes())
+        {
+            self.put(above, FileKind::Directory);
+        }
         let xattrs = BTreeMap::new();
         let meta = Metadata { mode: 0o755, uid: 0, gid: 0, mtime: 0, mtime_nanos: 0, xattrs };
         let inode = 1000 + self.0.nodes.len() as u64;
@@ -58,6 +51,13 @@ impl Image {
         let size = bytes.len() as u64;
         self.put(path, FileKind::File(Content { sha256, size, layer: 0, extents: Vec::new() }));
         self.1.0.insert(sha256, bytes.to_vec());
+        self
+    }
+
+    /// A file that can't be executed.
+    fn data(&mut self, path: &str, bytes: &[u8]) -> &mut Self {
+        self.file(path, bytes);
+        self.0.nodes.get_mut(path.as_bytes()).unwrap().meta.mode = 0o644;
         self
     }
 
@@ -76,6 +76,16 @@ impl Image {
 
 /// An ELF file that asks for these: the smallest that has a dynamic section.
 fn elf(interpreter: &str, needed: &[&str], runpath: Option<&str>) -> Vec<u8> {
+    elf_with(interpreter, needed, runpath, &[])
+}
+
+/// The same, with these constants, each with a zero behind it.
+fn elf_with(
+    interpreter: &str,
+    needed: &[&str],
+    runpath: Option<&str>,
+    constants: &[&str],
+) -> Vec<u8> {
     let mut strings = vec![0_u8];
     let mut entries: Vec<(u64, u64)> = Vec::new();
     for (tag, text) in needed.iter().map(|text| (1, *text)).chain(runpath.map(|text| (29, text))) {
@@ -84,8 +94,10 @@ fn elf(interpreter: &str, needed: &[&str], runpath: Option<&str>) -> Vec<u8> {
         strings.push(0);
     }
     let interpreter = [interpreter.as_bytes(), b"\0"].concat();
-    // Header, three segments, then interpreter, strings and dynamic section.
-    let at_interpreter = 64 + 3 * 56;
+    let constants: Vec<u8> =
+        constants.iter().flat_map(|text| [text.as_bytes(), b"\0"].concat()).collect();
+    // Header, four segments, then interpreter, strings, dynamic section and constants.
+    let at_interpreter = 64 + 4 * 56;
     let at_strings = at_interpreter + interpreter.len() as u64;
     let at_dynamic = (at_strings + strings.len() as u64).next_multiple_of(8);
     entries.extend([(5, at_strings), (10, strings.len() as u64), (0, 0)]);
@@ -99,7 +111,7 @@ fn elf(interpreter: &str, needed: &[&str], runpath: Option<&str>) -> Vec<u8> {
         bytes.extend(word.to_le_bytes());
     }
     bytes.extend(0_u32.to_le_bytes());
-    for half in [64_u16, 56, 3, 64, 0, 0] {
+    for half in [64_u16, 56, 4, 64, 0, 0] {
         bytes.extend(half.to_le_bytes());
     }
     let dynamic_len = 16 * entries.len() as u64;
@@ -107,6 +119,7 @@ fn elf(interpreter: &str, needed: &[&str], runpath: Option<&str>) -> Vec<u8> {
         (1_u32, 0, len),
         (3, at_interpreter, interpreter.len() as u64),
         (2, at_dynamic, dynamic_len),
+        (1, len, constants.len() as u64),
     ] {
         bytes.extend(kind.to_le_bytes());
         bytes.extend(4_u32.to_le_bytes());
@@ -121,6 +134,7 @@ fn elf(interpreter: &str, needed: &[&str], runpath: Option<&str>) -> Vec<u8> {
         bytes.extend(tag.to_le_bytes());
         bytes.extend(value.to_le_bytes());
     }
+    bytes.extend(constants);
     bytes
 }
 
@@ -182,14 +196,153 @@ async fn an_interpreted_program() {
 }
 
 #[tokio::test]
+async fn a_script_that_lets_another_user_run_a_script() {
+    let mut image = Image::new();
+    let install = "data=/usr/share/db\nbin=\"/usr/bin\"\ntables=\"$data/tables.sql\"\n\
+        resolve=\"$bin/resolve\"\nother=\"$data/none.sql\"\necho \"cd / ; unused\"\n";
+    image
+        .file(
+            "entry.sh",
+            b"#!/bin/sh\nfor hook in /hooks.d/*.sh; do \"$hook\"; done\ngosu db install-db --x\n",
+        )
+        .file("hooks.d/1.sh", b"#!/bin/sh\n")
+        .file("bin/sh", b"sh")
+        .file("usr/bin/gosu", b"gosu")
+        .file("usr/bin/db", b"db")
+        .file("usr/bin/install-db", format!("#!/bin/sh\n{install}").as_bytes())
+        .file("usr/bin/resolve", b"resolve")
+        .file("usr/bin/unused", b"unused")
+        .data("usr/share/db/tables.sql", b"create")
+        .data("usr/share/db/more.sql", b"create");
+    let found = image.predicted(r#"{"Entrypoint": ["/entry.sh"]}"#).await;
+    let expected = [
+        "entry.sh",
+        "bin/sh",
+        "hooks.d/1.sh",
+        "usr/bin/gosu",
+        "usr/bin/install-db",
+        "usr/share/db/tables.sql",
+        "usr/bin/resolve",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_program_whose_configuration_loads_modules() {
+    let mut image = Image::new();
+    let named = ["/etc/web/web.conf", "/usr/share/web/", "/etc/", "/usr/bin/other", "not/a/path"];
+    let main = "# include /etc/comment.conf;\ninclude /etc/web/on/*.conf; mime mime.types;\n\
+        includedir /etc/more/\nroot /srv;\n";
+    image
+        .file("usr/bin/web", &elf_with("", &["libc.so"], None, &named))
+        .file(
+            "usr/lib/libc.so",
+            &elf_with("", &["libdeep.so"], None, &["/etc/of-libc", "/etc/deeper/"]),
+        )
+        .file("usr/lib/libdeep.so", &elf_with("", &[], None, &["/etc/of-deep"]))
+        .file("usr/bin/other", b"other")
+        .data("etc/of-libc", b"1")
+        .data("etc/of-deep", b"1")
+        .data("etc/deeper/file", b"1")
+        .data("etc/comment.conf", b"1")
+        .data("etc/web/web.conf", main.as_bytes())
+        .data("etc/web/mime.types", b"text/html html;")
+        .data("etc/more/a.cnf", b"include /etc/more/b.cnf")
+        .data("etc/more/b.cnf", b"include /etc/more/a.cnf")
+        .link("etc/web/on/1.conf", "/usr/share/web/available/1.conf")
+        .data("usr/share/web/available/1.conf", b"load_module modules/x.so;")
+        .data("usr/share/web/available/2.conf", b"load_module modules/y.so;")
+        .link("usr/share/web/modules", "../../lib/web")
+        .data("usr/lib/web/x.so", &elf("", &["libx.so"], None))
+        .data("usr/lib/web/y.so", b"y")
+        .file("usr/lib/libx.so", b"x");
+    let mut found = image.predicted(r#"{"Cmd": ["web"]}"#).await;
+    assert_eq!(found[..3], ["usr/bin/web", "usr/lib/libc.so", "usr/lib/libdeep.so"]);
+    found.sort();
+    let expected = [
+        "etc/more/a.cnf",
+        "etc/more/b.cnf",
+        "etc/of-libc",
+        "etc/web/mime.types",
+        "etc/web/web.conf",
+        "usr/bin/web",
+        "usr/lib/libc.so",
+        "usr/lib/libdeep.so",
+        "usr/lib/libx.so",
+        "usr/lib/web/x.so",
+        "usr/share/web/available/1.conf",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn basics_go_with_any_program() {
+    let mut image = Image::new();
+    image
+        .file("bin/run", &elf("", &["libc.so.6"], None))
+        .file("usr/lib/libc.so.6", b"c")
+        .data("etc/passwd", b"root")
+        .data("usr/lib/gconv/gconv-modules.cache", b"1")
+        .data("usr/lib/locale/C.utf8/LC_CTYPE", b"1")
+        .data("usr/lib/locale/C.utf8/LC_MESSAGES/SYS_LC_MESSAGES", b"1")
+        .data("usr/lib/locale/de_DE.utf8/LC_CTYPE", b"2")
+        .data("usr/share/terminfo/x/xterm", b"1")
+        .data("usr/share/zoneinfo/Europe/Berlin", b"1");
+    let config = r#"{"Cmd": ["run"], "Env": ["LANG=C.UTF-8", "TERM=xterm", "TZ=Europe/Berlin"]}"#;
+    let expected = [
+        "bin/run",
+        "usr/lib/libc.so.6",
+        "etc/passwd",
+        "usr/lib/locale/C.utf8/LC_CTYPE",
+        "usr/lib/locale/C.utf8/LC_MESSAGES/SYS_LC_MESSAGES",
+        "usr/lib/gconv/gconv-modules.cache",
+        "usr/share/zoneinfo/Europe/Berlin",
+        "usr/share/terminfo/x/xterm",
+    ];
+    assert_eq!(image.predicted(config).await, expected);
+    assert_eq!(image.predicted(r#"{"Cmd": ["run"]}"#).await, expected[..3]);
+}
+
+/// Whatever an image has, a prediction ends, and is no longer than a set may be.
+#[tokio::test]
+async fn odd_images_are_bounded() {
+    let mut image = Image::new();
+    image.file("bin/sh", b"sh").file("bin/node", b"node").file("bin/python3.11", b"python");
+    // Each of many sources names all others, and many that are not there.
+    let requires: String =
+        (0..5000).map(|n| format!("require('./{n}.js');import x{n}\n")).collect();
+    for number in 0..=200 {
+        image.data(&format!("app/{number}.js"), format!("{number} {requires}").as_bytes());
+    }
+    let flood =
+        "gosu ".repeat(100_000) + &"env A=1 ".repeat(100_000) + &"x=\"$y/z\" ".repeat(100_000);
+    image.file("bin/flood", format!("#!/bin/sh\n{flood}").as_bytes());
+    let deep = "[".repeat(100_000);
+    image.data("app/package.json", deep.as_bytes());
+    let nested = format!("{{\"exports\": {}1{}}}", "{\"node\":".repeat(100), "}".repeat(100));
+    image.data("app/node_modules/p/package.json", nested.as_bytes());
+    for number in 0..5000 {
+        image.data(
+            &format!("etc/many/{number}"),
+            format!("{number} include /etc/many/*").as_bytes(),
+        );
+    }
+    image.file("bin/many", &elf_with("", &[], None, &["/etc/many/", "/etc/many/7"]));
+    let config = r#"{"Cmd": ["flood", "many", "node", "/app/0.js"]}"#;
+    let found = image.predicted(config).await;
+    assert!(found.contains(&"app/200.js".to_owned()), "modules, though the rest is odd");
+    assert!(found.len() < 1000, "{} files", found.len());
+}
+
+#[tokio::test]
 async fn reads_are_bounded() {
     let mut image = Image::new();
-    for number in 0..2 * MOST_READ {
+    for number in 0..2 * PROGRAMS.0 {
         let next = format!("lib{}.so", number + 1);
         image.file(&format!("usr/lib/lib{number}.so"), &elf("", &[&next], None));
     }
     let found = image.predicted(r#"{"Cmd": ["/usr/lib/lib0.so"]}"#).await;
-    assert_eq!(found.len(), MOST_READ + 1, "the last is named by one that was read");
+    assert_eq!(found.len(), PROGRAMS.0 + 1, "the last is named by one that was read");
     let late = predict(
         br#"{"config": {"Cmd": ["/usr/lib/lib0.so"]}}"#,
         &image.0,

@@ -40,11 +40,26 @@ impl Start {
         words.take(MOST).collect()
     }
 
+    /// Python's modules: what stands behind `-m`, and before the colon of `module:name`.
+    pub(super) fn modules(&self) -> Vec<String> {
+        let words = self.words();
+        let behind = words.windows(2).filter(|pair| pair[0] == "-m").map(|pair| pair[1].clone());
+        // A package is run by its `__main__`.
+        let behind = behind.flat_map(|name| [format!("{name}.__main__"), name]);
+        let pairs = words.iter().filter_map(|word| word.split_once(':'));
+        let before = pairs.filter(|(_, name)| is_name(name)).map(|(module, _)| module.to_owned());
+        behind.chain(before).filter(|name| super::python::is_name(name)).collect()
+    }
+
+    /// A variable.
+    pub(super) fn variable(&self, variable: &str) -> Option<&str> {
+        let mut values = self.env.iter().flatten().filter_map(|text| text.split_once('='));
+        values.rfind(|(name, _)| *name == variable).map(|(_, value)| value)
+    }
+
     /// A variable that is a list with colons.
     pub(super) fn list(&self, variable: &str, default: &str) -> Vec<String> {
-        let mut values = self.env.iter().flatten().filter_map(|text| text.split_once('='));
-        let value = values.rfind(|(name, _)| *name == variable).map(|(_, value)| value);
-        value.unwrap_or(default).split(':').map(str::to_owned).collect()
+        self.variable(variable).unwrap_or(default).split(':').map(str::to_owned).collect()
     }
 
     /// Where relative paths begin.
@@ -64,29 +79,130 @@ pub(super) fn interpreter(head: &[u8]) -> Option<(String, Option<String>)> {
     Some((interpreter, run))
 }
 
+/// What stands before a command.
+const KEYWORDS: [&str; 14] = [
+    "if", "then", "else", "elif", "while", "until", "do", "exec", "!", "time", "nohup", "command",
+    "{", "&&",
+];
+
+/// Programs that run the rest of their words as another, and how many words of their own are before it.
+const RUNNERS: [(&str, usize); 14] = [
+    ("gosu", 1),
+    ("su-exec", 1),
+    ("chroot", 1),
+    ("setuidgid", 1),
+    ("s6-setuidgid", 1),
+    ("timeout", 1),
+    ("env", 0),
+    ("nice", 0),
+    ("setpriv", 0),
+    ("sudo", 0),
+    ("tini", 0),
+    ("dumb-init", 0),
+    ("catatonit", 0),
+    ("stdbuf", 0),
+];
+
 /// Words of a shell script that can name programs and files: those at the place of a command, and those that are
 /// absolute paths.
 pub(super) fn commands(script: &str) -> Vec<String> {
-    const KEYWORDS: [&str; 14] = [
-        "if", "then", "else", "elif", "while", "until", "do", "exec", "!", "time", "nohup",
-        "command", "{", "&&",
-    ];
     let mut found = Vec::new();
     for line in script.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        for command in line.split([';', '|', '&', '(', ')', '`']) {
-            let words = command.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
-            let mut words = words.skip_while(|word| {
-                let assigns = word.split_once('=').is_some_and(|(name, _)| is_name(name));
-                KEYWORDS.contains(word) || assigns
-            });
-            if let Some(first) = words.next().filter(|first| is_word(first)) {
-                found.push(first.to_owned());
+        for command in split(line) {
+            let words: Vec<&str> =
+                command.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+            let mut at = 0;
+            // The command, and if that runs another, this one.
+            loop {
+                let before = |word: &&&str| KEYWORDS.contains(*word) || assigns(word);
+                at += words.iter().skip(at).take_while(before).count();
+                let Some(first) = words.get(at) else { break };
+                at += 1;
+                found.extend(is_word(first).then(|| (*first).to_owned()));
+                let name = first.rsplit('/').next();
+                let runner = RUNNERS.iter().find(|(runner, _)| Some(*runner) == name);
+                let Some((_, own)) = runner else { break };
+                at += words.iter().skip(at).take_while(|word| word.starts_with('-')).count() + own;
             }
-            found.extend(words.filter(|w| w.starts_with('/') && is_word(w)).map(str::to_owned));
+            // Of a pattern, the directory.
+            let rest = words.iter().skip(at).filter(|word| word.starts_with('/')).map(|word| {
+                let (directory, name) = word.rsplit_once('/').unwrap_or_default();
+                if name.contains('*') { directory } else { word }
+            });
+            found.extend(rest.filter(|word| is_word(word)).map(str::to_owned));
         }
     }
     found.truncate(MOST);
     found
+}
+
+/// A line's commands: what separates them counts outside of quotes, and backquotes anywhere.
+fn split(line: &str) -> Vec<&str> {
+    let (mut commands, mut quote, mut from) = (Vec::new(), None, 0);
+    for (at, letter) in line.char_indices() {
+        let separates = match letter {
+            '"' | '\'' => {
+                quote = match quote {
+                    None => Some(letter),
+                    Some(open) if open == letter => None,
+                    open => open,
+                };
+                false
+            }
+            '`' => true,
+            '(' => quote.is_none() || line[..at].ends_with('$'),
+            ';' | '|' | '&' | ')' => quote.is_none(),
+            _ => false,
+        };
+        if separates {
+            commands.push(&line[from..at]);
+            from = at + 1;
+        }
+    }
+    commands.push(&line[from..]);
+    commands
+}
+
+/// What a script gives to a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// An absolute path.
+    Absolute(String),
+    /// A path below what another variable has.
+    Below(String),
+}
+
+impl Value {
+    /// The path, if it is absolute.
+    pub(super) fn absolute(&self) -> Option<&[u8]> {
+        match self {
+            Self::Absolute(path) => Some(path.as_bytes()),
+            Self::Below(_) => None,
+        }
+    }
+}
+
+/// The paths that a script gives to variables: `a=/usr/share/x`, `b="$a/y.sql"`.
+pub(super) fn values(script: &str) -> Vec<Value> {
+    let mut values = Vec::new();
+    for word in script.split([' ', '\t', '\n', ';']).filter(|word| assigns(word)) {
+        let Some((_, value)) = word.split_once('=') else { continue };
+        let value = value.trim_matches(['"', '\'']);
+        if value.starts_with('/') && is_word(value) {
+            values.push(Value::Absolute(value.to_owned()));
+        } else if let Some((variable, rest)) = value.split_once('/')
+            && variable.starts_with('$')
+            && is_word(rest)
+        {
+            values.push(Value::Below(rest.to_owned()));
+        }
+    }
+    values.truncate(MOST);
+    values
+}
+
+fn assigns(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| is_name(name))
 }
 
 fn is_name(text: &str) -> bool {
