@@ -1,7 +1,7 @@
 //! Fetches everything before anything starts.
 
 use super::deployment::Deployment;
-use super::source::{Missing, Source};
+use super::source::{Source, Wants};
 use super::{Context, PullError, Received};
 use crate::apply::copy_held;
 use crate::report::Summary;
@@ -13,16 +13,13 @@ pub(super) async fn fetch(
     received: Received,
     summary: &mut Summary,
 ) -> Result<(), PullError> {
-    let plan = received.plan;
-    let packs = |contents: &_| Missing::packs(contents, plan.id, plan.pack_len);
     let mut source = Source::new(received, &deployment.contents)?;
-    source.take(context, deployment, None, summary, packs).await?;
+    source.take(context, deployment, None, summary, Wants::Packs).await?;
     let held = context.held_layers(deployment).await?;
     let damaged = copy_held(&mut deployment.tables(), &held)?;
     if damaged > 0 {
         context.report.damaged(damaged);
-        let all = |contents: &_| Missing::contents(contents, plan.id, |_| true);
-        source.take(context, deployment, None, summary, all).await?;
+        source.take(context, deployment, None, summary, Wants::All).await?;
     }
     if !deployment.contents.all_done()? {
         return Err(PullError::Unexpected("an end of the stream before all contents were sent"));

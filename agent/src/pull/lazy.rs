@@ -15,7 +15,7 @@
 use super::commit::commit;
 use super::deployment::Deployment;
 use super::images::StoredImage;
-use super::source::{Missing, Source, Stream};
+use super::source::{Source, Stream, Wants};
 use super::{Context, PullError, Received};
 use crate::apply::{ApplyError, Beneath, Tables, copy_held, lease_cold, make_placeholders};
 use crate::cold::Cold;
@@ -120,8 +120,7 @@ pub(super) async fn fetch(
     let mut source = Source::new(received, &deployment.contents)?;
     if cold.left() > most {
         let standing = Some((&mut cold, most));
-        let packs = |contents: &_| Missing::packs(contents, plan.id, plan.pack_len);
-        source.take(context, deployment, standing, summary, packs).await?;
+        source.take(context, deployment, standing, summary, Wants::Packs).await?;
         if cold.left() > most {
             return Err(PullError::NotLazy("too many local files are damaged".to_owned()));
         }

@@ -46,6 +46,15 @@ pub struct Stream {
     pub writer: ContentWriter,
 }
 
+/// What is to be there in the end.
+#[derive(Debug, Clone, Copy)]
+pub enum Wants {
+    /// What comes in packs.
+    Packs,
+    /// That, and what was to be copied on the device and is damaged there.
+    All,
+}
+
 /// What to ask for.
 #[derive(Debug)]
 pub struct Missing {
@@ -68,10 +77,10 @@ impl Missing {
         let there: u64 = have.iter().map(|range| u64::from(range.last - range.first) + 1).sum();
         let pack_len = u64::from(pack_len);
         let packs = contents.space().div_ceil(pack_len).saturating_sub(there);
-        let (mut rest, is_packed) = (0, ContentRow::is_packed);
-        contents.each_missing(is_packed, |_, row| rest += row.size.saturating_sub(row.arrived))?;
+        let mut rest = 0;
+        contents.each_missing(|row| rest += row.size.saturating_sub(row.arrived))?;
         if packs.saturating_sub(2) * pack_len > 2 * rest {
-            return Self::contents(contents, plan, is_packed);
+            return Self::contents(contents, plan, ContentRow::is_packed);
         }
         Ok(Some(Self { part: Part::Rest { plan, have }, space: Space::Plan, digests: Vec::new() }))
     }
@@ -80,7 +89,7 @@ impl Missing {
     pub fn contents(
         contents: &Contents,
         plan: Digest,
-        which: impl Fn(&ContentRow) -> bool,
+        which: fn(&ContentRow) -> bool,
     ) -> Result<Option<Self>, PullError> {
         let missing = contents.missing(which)?;
         Ok((!missing.is_empty()).then(|| Self::numbers(plan, missing)))
@@ -105,7 +114,7 @@ impl Source {
     pub fn new(received: Received, contents: &Contents) -> Result<Self, PullError> {
         let Received { answer, inflater, plan } = received;
         let mut done = plan.content_bytes;
-        contents.each_missing(ContentRow::is_packed, |_, row| {
+        contents.each_missing(|row| {
             done = done.saturating_sub(row.size - row.arrived.min(row.size));
         })?;
         let open = match answer {
@@ -115,21 +124,20 @@ impl Source {
         Ok(Self { plan, inflater, open, done })
     }
 
-    /// Takes packs until nothing is missing, or no more files than that are cold. `missing` says what to ask for when an
-    /// answer has ended.
+    /// Takes packs until nothing of that is missing, or no more files than that are cold.
     pub async fn take(
         &mut self,
         context: &mut Context<'_>,
         deployment: &mut Deployment,
         mut cold: Option<(&mut Cold, usize)>,
         summary: &mut Summary,
-        missing: impl Fn(&Contents) -> Result<Option<Missing>, PullError>,
+        what: Wants,
     ) -> Result<(), PullError> {
         // A content that began before the power went may have to begin anew, once.
         let mut more = 2;
         loop {
             if self.open.is_none() {
-                let Some(missing) = missing(&deployment.contents)? else {
+                let Some(missing) = self.missing(what, &deployment.contents)? else {
                     return Ok(());
                 };
                 match self.ask(context, missing, &deployment.contents).await {
@@ -161,7 +169,7 @@ impl Source {
                     more -= 1;
                     let begins_anew = open.writer.has_begun_anew();
                     self.open = None;
-                    if missing(&deployment.contents)?.is_none() {
+                    if self.missing(what, &deployment.contents)?.is_none() {
                         return Ok(());
                     }
                     if !begins_anew || more == 0 {
@@ -174,12 +182,19 @@ impl Source {
                     open.writer.suspend(&deployment.contents)?;
                     self.open = None;
                     // Digests say that all is there, if not an end of the stream.
-                    if error.may_pass() && missing(&deployment.contents)?.is_none() {
+                    if error.may_pass() && self.missing(what, &deployment.contents)?.is_none() {
                         return Ok(());
                     }
                     context.tries.after(error, context.report).await?;
                 }
             }
+        }
+    }
+
+    fn missing(&self, what: Wants, contents: &Contents) -> Result<Option<Missing>, PullError> {
+        match what {
+            Wants::Packs => Missing::packs(contents, self.plan.id, self.plan.pack_len),
+            Wants::All => Missing::contents(contents, self.plan.id, |_| true),
         }
     }
 

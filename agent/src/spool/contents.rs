@@ -237,7 +237,7 @@ impl Contents {
 
     /// The numbers of such contents that are not in their files, ready to be asked for: nothing of
     /// them counts as arrived. What is asked for already is left out.
-    pub fn missing(&self, which: impl Fn(&ContentRow) -> bool) -> Result<Ranges, SpoolError> {
+    pub fn missing(&self, which: fn(&ContentRow) -> bool) -> Result<Ranges, SpoolError> {
         let mut ranges = Ranges::new();
         for number in 0..self.count {
             let Some(row) = self.get(number)? else { break };
@@ -270,16 +270,12 @@ impl Contents {
         Ok((ranges, digests))
     }
 
-    /// Calls `visit` with such contents that are not in their files and not asked for urgently.
-    pub fn each_missing(
-        &self,
-        which: impl Fn(&ContentRow) -> bool,
-        mut visit: impl FnMut(u32, &ContentRow),
-    ) -> Result<(), SpoolError> {
+    /// Calls `visit` with the contents from packs that are not in their files and not asked for urgently.
+    pub fn each_missing(&self, mut visit: impl FnMut(&ContentRow)) -> Result<(), SpoolError> {
         for number in 0..self.count {
             let Some(row) = self.get(number)? else { break };
-            if row.is_wanted() && which(&row) {
-                visit(number, &row);
+            if row.is_wanted() && row.is_packed() {
+                visit(&row);
             }
         }
         Ok(())
