@@ -39,12 +39,15 @@ impl Ranges {
         }
     }
 
-    /// Adds a number that is not below any that was added before, unless the list is full: the set then holds less
-    /// than was asked for, never more.
-    pub fn insert_if_room(&mut self, number: u32) {
-        let joins = self.0.last().is_some_and(|range| number <= range.last.saturating_add(1));
-        if joins || !self.0.is_full() {
-            self.insert(number);
+    /// Adds numbers `first ..= last`, none of them below any that was added before, unless the list is full: the set then
+    /// holds less than was asked for, never more.
+    pub fn insert_if_room(&mut self, first: u32, last: u32) {
+        match self.0.last_mut() {
+            Some(range) if first <= range.last.saturating_add(1) => {
+                range.last = range.last.max(last);
+            }
+            // If it is full, they are left out.
+            _ => drop(self.0.push(Range { first, last })),
         }
     }
 
@@ -85,9 +88,9 @@ mod tests {
 
         let mut ranges = Ranges::new();
         for number in (0..4 * 300).step_by(4) {
-            ranges.insert_if_room(number);
+            ranges.insert_if_room(number, number);
         }
-        ranges.insert_if_room(4 * 255 + 1);
+        ranges.insert_if_room(4 * 255 + 1, 4 * 255 + 1);
         assert_eq!(ranges.iter().count(), MAX_RANGES);
         assert!(ranges.contains(4 * 255 + 1) && !ranges.contains(4 * 255 + 2));
     }

@@ -216,6 +216,10 @@ fn a_budget_is_kept() {
     let out = pull(&dead.url(), &["--max-seconds=2"]);
     assert_eq!(out.code, 4, "{}", out.stderr);
 
+    let silent = ground.relay(Fault::StallAfter(3_500_000));
+    let out = pull(&silent.url(), &["--max-seconds=2"]);
+    assert_eq!(out.code, 4, "{}", out.stderr);
+
     // Not faster than allowed, and what came before is of the same budget.
     let started = Instant::now();
     let slow = pull(&url, &["--limit-rate=3000000", "--max-bytes=7500000"]).ok("slow");

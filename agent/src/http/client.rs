@@ -20,7 +20,7 @@ use thiserror::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence before the head of an answer, which the accelerator sends before it does any work, and within
 /// an answer: while the accelerator works, it sends a frame every few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to wait for the reason why a connection ended.
 #[cfg(feature = "tls")]

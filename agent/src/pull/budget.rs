@@ -2,6 +2,7 @@
 
 use super::PullError;
 use crate::exit::sentence;
+use crate::http::PATIENCE;
 use crate::pause::Pause;
 use crate::report::Report;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,14 @@ pub struct Budget {
     pub rate: Option<u64>,
     /// Refuse what does not build on what is on the device.
     pub only_delta: bool,
+}
+
+impl Budget {
+    /// How long to bear silence, if that is less than usual: nobody waits longer than all of it may take.
+    pub fn patience(&self) -> Option<Duration> {
+        let all = Duration::from_secs(self.max_seconds?.max(1).into());
+        (all < PATIENCE).then_some(all)
+    }
 }
 
 /// Tries of one pull.

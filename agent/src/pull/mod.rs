@@ -132,6 +132,9 @@ pub async fn pull(
             applications::check_place(name, state, &target.name())?;
         }
         let mut client = Client::new(&options.accelerator, &options.security)?;
+        if let Some(patience) = options.budget.patience() {
+            client.set_patience(patience);
+        }
         let own = options.budget.rate.map(|rate| Arc::new(Rate::new(rate)));
         client.set_rate(own.or_else(|| guard.and_then(Guard::rate)));
         let held = target.held().await?;

@@ -260,7 +260,7 @@ impl Contents {
             if digests.len() == 32 * MAX_DIGESTS {
                 break;
             }
-            ranges.insert_if_room(number);
+            ranges.insert_if_room(number, number);
             if !ranges.contains(number) {
                 break;
             }
@@ -306,7 +306,9 @@ impl Contents {
                 continue;
             }
             let missing = number(row.offset.saturating_add(row.arrived.min(row.size - 1)));
-            (next..missing).for_each(|pack| have.insert_if_room(pack));
+            if next < missing {
+                have.insert_if_room(next, missing - 1);
+            }
             next = next.max(number(row.offset + (row.size - 1)).saturating_add(1));
             all = false;
             let begins = u64::from(missing) * pack_len;
@@ -318,8 +320,10 @@ impl Contents {
         if all {
             return Ok(None);
         }
-        (next..number(self.space.saturating_add(pack_len - 1)))
-            .for_each(|pack| have.insert_if_room(pack));
+        let packs = number(self.space.saturating_add(pack_len - 1));
+        if next < packs {
+            have.insert_if_room(next, packs - 1);
+        }
         Ok(Some(have))
     }
 
