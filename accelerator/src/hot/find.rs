@@ -81,8 +81,14 @@ impl Images {
         Ok(best(&reports, &by_hand, platform, class, images))
     }
 
-    /// Predicts what programs of an image use while they start, so that the first device need not wait for it.
+    /// Predicts what programs of an image use while they start, so that the first device need not wait for it. An image
+    /// with a layer that would have to be read whole again for that is left to that device.
     pub async fn predict_ahead(&self, reference: &str, image: &Image) -> Result<(), Refusal> {
+        for layer in &image.layers {
+            if self.store().index(layer.digest).await.map_err(failed)?.is_none() {
+                return Ok(());
+            }
+        }
         let (manifest, config) = (image.manifest.digest, &image.config.bytes);
         let layers = image.layers.clone().into();
         let subject = Looked { reference, manifest, config, tree: &image.tree };
