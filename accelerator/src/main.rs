@@ -229,7 +229,6 @@ async fn ingest(common: Common, for_platform: &str, images: Vec<String>) -> Resu
     for reference in images {
         let started = Instant::now();
         let image = library.ingest(&reference, &platform, &Meter::default()).await?;
-        library.predict_ahead(&reference, &image).await?;
         let bytes = image.tree.content_bytes();
         say(&format!(
             "{reference} {} {} entries {bytes} bytes {:.1} s\n",
@@ -237,6 +236,7 @@ async fn ingest(common: Common, for_platform: &str, images: Vec<String>) -> Resu
             image.tree.nodes.len(),
             started.elapsed().as_secs_f64()
         ))?;
+        library.predict_ahead(&reference, &image).await?;
     }
     Ok(())
 }

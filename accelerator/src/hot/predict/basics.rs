@@ -50,12 +50,6 @@ pub(super) fn add(found: &mut Found<'_>, start: &Start) {
         }
         let is_short = |path: &Path| found.tree.content(path).is_some_and(|c| c.size <= ARCHIVE);
         files.extend(found.file(b"usr/lib/locale/locale-archive").filter(is_short));
-        // In a directory of the C library's architecture.
-        let beside = |path: &Path| {
-            let directory = above(path).filter(|_| path.ends_with(b"/libc.so.6"))?;
-            found.file(&[directory, b"/gconv/gconv-modules.cache"].concat())
-        };
-        files.extend(found.paths().iter().filter_map(beside));
     }
     if let Some(zone) = start.variable("TZ") {
         files.extend(found.file(format!("/usr/share/zoneinfo/{zone}").as_bytes()));
@@ -67,6 +61,18 @@ pub(super) fn add(found: &mut Found<'_>, start: &Start) {
         }
     }
     for path in files {
+        found.add(&path);
+    }
+}
+
+/// Takes in what the C library converts characters with, which is beside it, if there is a locale.
+pub(super) fn add_conversions(found: &mut Found<'_>, start: &Start) {
+    let beside = |path: &Path| {
+        let directory = above(path).filter(|_| path.ends_with(b"/libc.so.6"))?;
+        found.file(&[directory, b"/gconv/gconv-modules.cache"].concat())
+    };
+    let path = found.paths().iter().find_map(beside);
+    if let Some(path) = path.filter(|_| LOCALES.iter().any(|name| start.variable(name).is_some())) {
         found.add(&path);
     }
 }

@@ -11,8 +11,7 @@
 //!                whatever it is ──▶ /etc, the locale                                      (basics)
 //! ```
 //!
-//! What is surest comes first: a wrong guess costs the time of its bytes, and only those before a file delay it.
-//! What a program opens by names that it makes itself is not found: recorded sets have that.
+//! A wrong guess costs the time of its bytes. What a program opens by names that it makes itself is not found: recorded sets have that.
 //!
 //! Reads are bounded in number, size and time, for each part alone; what is found by then is the guess.
 
@@ -56,18 +55,19 @@ pub async fn predict<R: ReadContent>(
     let reads = Reads::new(tree, reader, until);
     let mut found = Found::new(tree, start.list("PATH", PATH), start.directory());
     let own = start.list("LD_LIBRARY_PATH", "");
+    if start.words().iter().all(|word| found.named(word).is_none()) {
+        return Vec::new();
+    }
+    basics::add(&mut found, &start);
     let mut programs = Programs::new(reads.with(PROGRAMS.0, PROGRAMS.1), &found, own).await;
     for word in start.words() {
         if let Some(path) = found.named(&word) {
             programs.follow(&mut found, path).await;
         }
     }
-    if found.paths().is_empty() {
-        return Vec::new();
-    }
+    basics::add_conversions(&mut found, &start);
     let configuration = reads.with(CONFIGURATION.0, CONFIGURATION.1);
     paths::follow(&mut found, &mut programs, configuration).await;
-    basics::add(&mut found, &start);
     let scripts = |interpreter: &str, is_source: fn(&[u8]) -> bool| -> Vec<Path> {
         let named = programs.scripts.iter().filter(|(name, _)| name.starts_with(interpreter));
         let named = named.map(|(_, path)| path);
@@ -83,7 +83,7 @@ pub async fn predict<R: ReadContent>(
     let modules = || reads.with(MODULES.0, MODULES.1);
     node::follow(&mut found, modules(), of_node).await;
     python::follow(&mut found, &mut programs, modules(), &start, of_python).await;
-    found.into_paths()
+    found.in_order()
 }
 
 #[cfg(test)]

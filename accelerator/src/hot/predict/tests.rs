@@ -167,6 +167,7 @@ async fn a_script_that_starts_a_program() {
         .file("opt/libdeep.so", b"deep");
     let found = image.predicted(r#"{"Entrypoint": ["/entry.sh"], "Cmd": ["serve", "-x"]}"#).await;
     let expected = [
+        "etc/passwd",
         "entry.sh",
         "usr/bin/dash",
         "docker.d/10.sh",
@@ -178,7 +179,6 @@ async fn a_script_that_starts_a_program() {
         "usr/bin/serve",
         "opt/own/libown.so",
         "opt/libdeep.so",
-        "etc/passwd",
     ];
     assert_eq!(found, expected);
 }
@@ -289,18 +289,28 @@ async fn basics_go_with_any_program() {
         .data("usr/share/terminfo/x/xterm", b"1")
         .data("usr/share/zoneinfo/Europe/Berlin", b"1");
     let config = r#"{"Cmd": ["run"], "Env": ["LANG=C.UTF-8", "TERM=xterm", "TZ=Europe/Berlin"]}"#;
-    let expected = [
-        "bin/run",
-        "usr/lib/libc.so.6",
+    let basics = [
         "etc/passwd",
         "usr/lib/locale/C.utf8/LC_CTYPE",
         "usr/lib/locale/C.utf8/LC_MESSAGES/SYS_LC_MESSAGES",
-        "usr/lib/gconv/gconv-modules.cache",
         "usr/share/zoneinfo/Europe/Berlin",
         "usr/share/terminfo/x/xterm",
     ];
+    let run = ["bin/run", "usr/lib/libc.so.6"];
+    let expected = [&basics[..], &run, &["usr/lib/gconv/gconv-modules.cache"]].concat();
     assert_eq!(image.predicted(config).await, expected);
-    assert_eq!(image.predicted(r#"{"Cmd": ["run"]}"#).await, expected[..3]);
+    let found = image.predicted(r#"{"Cmd": ["run"]}"#).await;
+    assert_eq!(found, [&basics[..1], &run].concat());
+}
+
+#[tokio::test]
+async fn short_files_come_before_long_ones() {
+    let mut image = Image::new();
+    let long = |byte| [b"#!/bin/a\n".to_vec(), vec![byte; 256 << 10]].concat();
+    image.file("run", &long(b'1')).file("bin/a", b"#!/bin/b\n").file("bin/b", &long(b'2'));
+    image.data("etc/group", b"root");
+    let found = image.predicted(r#"{"Cmd": ["/run"]}"#).await;
+    assert_eq!(found, ["etc/group", "bin/a", "run", "bin/b"]);
 }
 
 /// Whatever an image has, a prediction ends, and is no longer than a set may be.
