@@ -112,7 +112,14 @@ impl Images {
         layers: &Arc<[LayerRef]>,
         patience: Duration,
     ) -> Result<Listed, Refusal> {
-        let _turn = self.predicting().enter(image.manifest).await;
+        let until = Instant::now() + patience;
+        let late = || {
+            tracing::warn!(image = image.reference, "nothing is predicted: it takes too long");
+            Ok(Listed::default())
+        };
+        // Who has more time may be at it.
+        let entering = self.predicting().enter(image.manifest);
+        let Ok(_turn) = timeout_at(until, entering).await else { return late() };
         let kept = self.store().prediction(image.manifest, VERSION).await.map_err(failed)?;
         if let Some(kept) = kept {
             return Ok(kept);
@@ -120,17 +127,13 @@ impl Images {
         let of_image = 0..u32::try_from(layers.len()).unwrap_or(0);
         let opening =
             self.reader(vec![Arc::clone(layers)], of_image.map(|layer| (0, layer)).collect());
-        let until = Instant::now() + patience;
         let reader = match timeout_at(until, opening).await {
             Ok(Ok(reader)) => reader,
             Ok(Err(refusal)) => {
                 tracing::warn!(image = image.reference, "nothing is predicted: {refusal}");
                 return Ok(Listed::default());
             }
-            Err(_) => {
-                tracing::warn!(image = image.reference, "nothing is predicted: it takes too long");
-                return Ok(Listed::default());
-            }
+            Err(_) => return late(),
         };
         let paths = predict::predict(image.config, image.tree, &reader, until).await;
         let items = paths.into_iter().map(|path| Item::file(0, path)).collect();
