@@ -14,7 +14,7 @@
 //! ```
 //!
 //! What is left of a dead pull is listed by `skiff status`, and removed by the next pull to the same
-//! target or by `skiff gc`. Its scratch directory, synced before anything is made under its ID,
+//! target, which takes over what is of use, or by `skiff gc`. Its scratch directory, synced before anything is made under its ID,
 //! goes last: whatever else it left can be found by that ID.
 
 use crate::sync;

@@ -60,6 +60,11 @@ impl Ground {
         Relay::start(&self.accelerator.address, fault)
     }
 
+    /// Another accelerator, with a database of its own.
+    fn replica(&self) -> Accelerator {
+        Accelerator::start_with(&self.sandbox.directory("replica"), &self.layouts, &[])
+    }
+
     /// The image is as it should be, and nothing of a pull is left.
     fn check(&self, row: &str, skiff: &Skiff) {
         let found = skiff.tree(IMAGE).unwrap();
@@ -143,10 +148,8 @@ fn a_pull_that_was_killed_is_gone_on_with() {
 #[test]
 fn what_came_counts_for_another_plan_too() {
     let ground = Ground::new();
-    // A replica with a database and a hot set of its own: contents come in another order.
-    let data = ground.sandbox.directory("replica");
-    let replica = Accelerator::start_with(&data, &ground.layouts, &[]);
-    replica.set_hot(&ground.sandbox, IMAGE, &["d/19", "middle"]);
+    // A replica that has nothing of the first one's database.
+    let replica = ground.replica();
     let skiff = ground.device("replica");
     ground.killed("replica", &skiff, 7_500_000);
     let outcome = skiff.pull(&[IMAGE], &replica.url()).ok("replica");
@@ -165,6 +168,28 @@ fn what_came_counts_for_another_plan_too() {
     assert!(there + more <= ground.whole.1 + PACK + 2 * REST, "{there} there, {more} came");
     let again = ground.device("again");
     again.pull(&[IMAGE], &ground.accelerator.url()).ok("again");
+    let (expected, found) = (again.tree(IMAGE).unwrap(), skiff.tree(IMAGE).unwrap());
+    assert_eq!(report(&expected, &found, &NEVER), None);
+
+    // Both in the middle of a pull, which begins anew by itself.
+    let skiff = ground.device("begun anew");
+    let relay = ground.relay(Fault::HoldFirst(8_000_000));
+    let pull = ["pull", IMAGE, "--json", "--lazy=never", "--accelerator", &relay.url()];
+    let running = skiff.start(&pull);
+    assert!(wait_for(Duration::from_secs(20), || relay.counts().down >= 8_000_000));
+    ground.layout.add("1", &Image::new(vec![Layer::new(&files(8))]));
+    relay.redirect(&replica.address);
+    relay.cut();
+    std::thread::sleep(Duration::from_millis(300));
+    relay.mend();
+    let outcome = running.finish().ok("begun anew");
+    assert!(replica.log().contains("PlanChanged"), "{}", replica.log());
+    let there = resumed(&outcome);
+    assert!(there >= 2_000_000, "{there} bytes were there");
+    let most = 8_000_000 + ground.whole.1 - there + PACK + 3 * REST;
+    assert!(relay.counts().down <= most, "{:?}, {there} were there", relay.counts());
+    let again = ground.device("again");
+    again.pull(&[IMAGE], &replica.url()).ok("again");
     let (expected, found) = (again.tree(IMAGE).unwrap(), skiff.tree(IMAGE).unwrap());
     assert_eq!(report(&expected, &found, &NEVER), None);
 }
@@ -260,8 +285,7 @@ fn hydration_goes_on_by_digest_when_its_plan_is_known_no_more() {
     skiff.run(&pull).ok("lazy pull");
     daemon.kill();
     // In the accelerator's place is one that knows nothing of it, and would send it in another order.
-    let data = ground.sandbox.directory("replica");
-    let replica = Accelerator::start_with(&data, &ground.layouts, &[]);
+    let replica = ground.replica();
     replica.set_hot(&ground.sandbox, IMAGE, &["d/19", "middle"]);
     relay.redirect(&replica.address);
     relay.release();
@@ -270,5 +294,6 @@ fn hydration_goes_on_by_digest_when_its_plan_is_known_no_more() {
     let layer = skiff.state.with_file_name("snapshots/1/fs");
     assert!(std::fs::read(layer.join("d/07")).unwrap() == noise(107, 150_000));
     daemon.wait_until_warm();
+    assert!(replica.log().contains("PlanChanged"), "{}", replica.log());
     ground.check("forgotten", &skiff);
 }

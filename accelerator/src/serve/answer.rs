@@ -221,7 +221,7 @@ async fn shipment<'s, L: Library>(
         }
         Part::Metadata => {
             let mut all = Ranges::new();
-            (0..prepared.cutter.space().packs()).for_each(|number| all.insert(number));
+            all.insert_if_room(0, u32::MAX);
             (whole(), Some(all))
         }
         Part::Repair { plan: asked, contents } => {

@@ -29,12 +29,10 @@ pub struct Unfinished {
     pub entries: Entries,
     /// Its layers, by number, as far as they are there still.
     pub layers: Vec<Option<Beneath>>,
-    /// Whether its plan is ours: then contents that are there in part count, too.
-    pub same_plan: bool,
 }
 
-/// Takes over what can be; gives contents and bytes. `parts` says whether a part of a content may stand in
-/// a new file.
+/// Takes over what can be; gives contents and bytes. `parts` says whether contents count that are there in part: the plan
+/// is the same, and a part may stand in a new file.
 pub fn take_over(
     tables: &mut Tables<'_>,
     from: &mut Unfinished,
@@ -68,7 +66,7 @@ pub fn take_over(
             }
         }
     }
-    if parts && from.same_plan {
+    if parts {
         bytes += take_parts(tables, from)?;
     }
     Ok((contents, bytes))

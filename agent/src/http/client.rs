@@ -38,7 +38,7 @@ pub struct Client {
     /// Longest silence.
     patience: Duration,
     /// How fast to read, with all others that came of it.
-    rate: Option<Arc<Rate>>,
+    rate: Option<Rc<Rate>>,
 }
 
 impl Client {
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// Receives no more bytes per second than this.
-    pub fn set_rate(&mut self, rate: Option<Arc<Rate>>) {
+    pub fn set_rate(&mut self, rate: Option<Rc<Rate>>) {
         self.rate = rate;
     }
 
@@ -305,7 +305,7 @@ pub struct Body {
     url: String,
     stream: Stream,
     patience: Duration,
-    rate: Option<Arc<Rate>>,
+    rate: Option<Rc<Rate>>,
 }
 
 impl Body {

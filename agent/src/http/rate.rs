@@ -5,7 +5,7 @@
 
 use rustix::fd::AsFd;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// Bounds of the socket's buffer.
@@ -17,13 +17,13 @@ pub struct Rate {
     per_second: u64,
     since: Instant,
     /// When, in microseconds since then, all that was read was due.
-    due: AtomicU64,
+    due: Cell<u64>,
 }
 
 impl Rate {
     /// Of so many bytes per second, at least one.
     pub fn new(per_second: u64) -> Self {
-        Self { per_second: per_second.max(1), since: Instant::now(), due: AtomicU64::new(0) }
+        Self { per_second: per_second.max(1), since: Instant::now(), due: Cell::new(0) }
     }
 
     /// Keeps a new socket's buffer small.
@@ -41,11 +41,8 @@ impl Rate {
 
     fn read_at(&self, bytes: usize, now: u64) -> Duration {
         let cost = (bytes as u64).saturating_mul(1_000_000) / self.per_second;
-        let after = |due: u64| due.max(now).saturating_add(cost);
-        let before =
-            self.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| Some(after(due)));
-        // It always has a next value.
-        let due = after(before.unwrap_or_else(|due| due));
+        let due = self.due.get().max(now).saturating_add(cost);
+        self.due.set(due);
         Duration::from_micros(due.saturating_sub(now))
     }
 }

@@ -6,7 +6,7 @@ use crate::apply::ContentWriter;
 use crate::http::Client;
 use crate::inflate::Inflater;
 use crate::pause::{Pause, SHORTEST};
-use crate::pull::{Answer, Missing, PackSink, Packs, PullError, Stream};
+use crate::pull::{Answer, Missing, PackSink, PullError, Stream};
 use crate::report::Report;
 use crate::spool::State;
 use skiff_protocol::Digest;
@@ -97,10 +97,9 @@ impl Hydration {
         let request = self.request(part, &digests, urgent)?;
         let mut answer = Answer::post(client, &request).await?;
         let plan = answer.plan(&[], &mut Report::silent()).await?;
-        let packs = Packs::of(&plan, &space, &self.tables.borrow().contents)?;
         let takes = if urgent { State::Urgent } else { State::Pending };
-        let writer = ContentWriter::new(space, takes);
-        let stream = Stream { answer, inflater: Inflater::new(), packs, writer };
+        let new = |contents| Stream::new(answer, Inflater::new(), &plan, space, takes, contents);
+        let stream = new(&self.tables.borrow().contents)?;
         self.take(stream, urgent).await?.finish(client).await;
         Ok(())
     }

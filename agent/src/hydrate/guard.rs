@@ -12,7 +12,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Keeps cold files safe, whichever deployment they are of.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub struct Guard {
     /// What the self-test said of each file system.
     tested: RefCell<BTreeMap<u64, Result<(), String>>>,
     class: String,
-    rate: Option<Arc<Rate>>,
+    rate: Option<Rc<Rate>>,
 }
 
 impl Guard {
@@ -52,7 +51,7 @@ impl Guard {
             used: Cell::new(0),
             tested: RefCell::default(),
             class,
-            rate: rate.map(|rate| Arc::new(Rate::new(rate))),
+            rate: rate.map(|rate| Rc::new(Rate::new(rate))),
         };
         Ok((guard, kept))
     }
@@ -78,7 +77,7 @@ impl Guard {
     }
 
     /// How much all that it does may receive.
-    pub fn rate(&self) -> Option<Arc<Rate>> {
+    pub fn rate(&self) -> Option<Rc<Rate>> {
         self.rate.clone()
     }
 

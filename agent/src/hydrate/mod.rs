@@ -47,7 +47,6 @@ use crate::state::StateError;
 use pace::Pace;
 use read_ahead::ReadAhead;
 use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
-use skiff_protocol::response::FailureCode;
 use smol::channel::{Receiver, Sender, bounded};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -381,7 +380,7 @@ impl Hydration {
 
     /// Whether this is why something failed. From then on nothing is asked for by the plan.
     fn plan_is_unknown(&self, error: &PullError) -> bool {
-        let is = matches!(error, PullError::Refused { code: FailureCode::PlanChanged, .. });
+        let is = error.plan_is_unknown();
         let news = is && !self.by_digest.get();
         self.by_digest.set(is || self.by_digest.get());
         news

@@ -51,10 +51,11 @@ impl Tries {
         Self { most: budget.tries, failed: 0, until, pause: Pause::new(LONGEST) }
     }
 
-    /// Waits before the next try. If the failure can't pass, or there are no more tries, it stands.
+    /// Waits before the next try. If that can't help, or there are no more tries, the failure stands.
     pub async fn after(&mut self, error: PullError, report: &mut Report) -> Result<(), PullError> {
         self.failed += 1;
-        if !error.may_pass() || self.most.is_some_and(|most| self.failed >= most) {
+        let may_help = error.may_pass() || error.plan_is_unknown();
+        if !may_help || self.most.is_some_and(|most| self.failed >= most) {
             return Err(error);
         }
         let pause = self.pause.grow();

@@ -140,11 +140,14 @@ impl PullError {
             )
             | Self::Link { .. }
             | Self::Stream { .. } => true,
-            Self::Refused { code, .. } => {
-                matches!(code, FailureCode::RegistryUnavailable | FailureCode::PlanChanged)
-            }
+            Self::Refused { code, .. } => *code == FailureCode::RegistryUnavailable,
             _ => false,
         }
+    }
+
+    /// Whether the accelerator knows the plan no more.
+    pub fn plan_is_unknown(&self) -> bool {
+        matches!(self, Self::Refused { code: FailureCode::PlanChanged, .. })
     }
 
     /// Whether what came before is as good as it was.

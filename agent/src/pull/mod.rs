@@ -66,7 +66,6 @@ use skiff_protocol::frame::Kind;
 use skiff_protocol::request::{Hydration, Part, Purpose};
 use skiff_protocol::response::Plan;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 use unfinished::Earlier;
 
@@ -135,7 +134,7 @@ pub async fn pull(
         if let Some(patience) = options.budget.patience() {
             client.set_patience(patience);
         }
-        let own = options.budget.rate.map(|rate| Arc::new(Rate::new(rate)));
+        let own = options.budget.rate.map(|rate| Rc::new(Rate::new(rate)));
         client.set_rate(own.or_else(|| guard.and_then(Guard::rate)));
         let held = target.held().await?;
         let holdings = Holding::of(&held);
@@ -326,10 +325,9 @@ async fn fetch_and_commit(
         return Err(PullError::NoDelta { bytes: plan.content_bytes });
     }
     let lazy = lazy::is_possible(context, deployment, &plan)?;
-    for earlier in earlier {
-        let id = earlier.id().to_owned();
+    for mut earlier in earlier {
         earlier.take_over(context, deployment, plan.id, !lazy)?;
-        discard(context, &id).await?;
+        discard(context, earlier.id()).await?;
     }
     let answer = match metadata_first {
         true => answer.without_packs(&mut context.client).await?,

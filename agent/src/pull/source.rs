@@ -19,18 +19,9 @@ use skiff_protocol::{Digest, Ranges};
 #[derive(Debug)]
 pub struct Source {
     plan: Plan,
-    inflater: Inflater,
-    open: Option<Open>,
+    open: Option<Stream>,
     /// Content bytes that are there.
     done: u64,
-}
-
-/// An answer that is being read.
-#[derive(Debug)]
-struct Open {
-    answer: Answer,
-    packs: Packs,
-    writer: ContentWriter,
 }
 
 /// A stream of packs, and how far it has come.
@@ -44,6 +35,21 @@ pub struct Stream {
     pub packs: Packs,
     /// Where the next byte belongs.
     pub writer: ContentWriter,
+}
+
+impl Stream {
+    /// The packs that follow a plan, for contents in this state.
+    pub fn new(
+        answer: Answer,
+        inflater: Inflater,
+        plan: &Plan,
+        space: Space,
+        takes: State,
+        contents: &Contents,
+    ) -> Result<Self, PullError> {
+        let packs = Packs::of(plan, &space, contents)?;
+        Ok(Self { answer, inflater, packs, writer: ContentWriter::new(space, takes) })
+    }
 }
 
 /// What is to be there in the end.
@@ -118,10 +124,13 @@ impl Source {
             done = done.saturating_sub(row.size - row.arrived.min(row.size));
         })?;
         let open = match answer {
-            Some(answer) => Some(Open::new(answer, &plan, Space::Plan, contents)?),
+            Some(answer) => {
+                let (space, takes) = (Space::Plan, State::Pending);
+                Some(Stream::new(answer, inflater, &plan, space, takes, contents)?)
+            }
             None => None,
         };
-        Ok(Self { plan, inflater, open, done })
+        Ok(Self { plan, open, done })
     }
 
     /// Takes packs until nothing of that is missing, or no more files than that are cold.
@@ -142,6 +151,8 @@ impl Source {
                 };
                 match self.ask(context, missing, &deployment.contents).await {
                     Ok(open) => self.open = Some(open),
+                    // To ask for it again would not help.
+                    Err(error) if error.plan_is_unknown() => return Err(error),
                     Err(error) => {
                         context.tries.after(error, context.report).await?;
                         continue;
@@ -159,7 +170,7 @@ impl Source {
                 encoded: &mut summary.pack_bytes,
                 report: context.report,
             };
-            let taken = open.packs.take(&mut open.answer, &mut self.inflater, &mut writing).await;
+            let taken = open.packs.take(&mut open.answer, &mut open.inflater, &mut writing).await;
             match taken {
                 Ok(None) => return Ok(()),
                 Ok(Some(complete)) => {
@@ -199,10 +210,11 @@ impl Source {
     }
 
     /// Hands over the answer that is being read; what it has begun is written down.
-    pub fn stream(self, contents: &Contents) -> Result<Option<Stream>, PullError> {
-        let Some(Open { answer, packs, mut writer }) = self.open else { return Ok(None) };
-        writer.suspend(contents)?;
-        Ok(Some(Stream { answer, inflater: self.inflater, packs, writer }))
+    pub fn stream(mut self, contents: &Contents) -> Result<Option<Stream>, PullError> {
+        if let Some(open) = &mut self.open {
+            open.writer.suspend(contents)?;
+        }
+        Ok(self.open)
     }
 
     async fn ask(
@@ -210,24 +222,13 @@ impl Source {
         context: &mut Context<'_>,
         missing: Missing,
         contents: &Contents,
-    ) -> Result<Open, PullError> {
+    ) -> Result<Stream, PullError> {
         let (answer, plan) = context.begin(Purpose::Deliver, missing.part).await?;
         if plan.id != self.plan.id || plan.pack_len != self.plan.pack_len {
             return Err(PullError::Unexpected("a part of another plan"));
         }
-        Open::new(answer, &plan, missing.space, contents)
-    }
-}
-
-impl Open {
-    fn new(
-        answer: Answer,
-        plan: &Plan,
-        space: Space,
-        contents: &Contents,
-    ) -> Result<Self, PullError> {
-        let packs = Packs::of(plan, &space, contents)?;
-        Ok(Self { answer, packs, writer: ContentWriter::new(space, State::Pending) })
+        let (inflater, takes) = (Inflater::new(), State::Pending);
+        Stream::new(answer, inflater, &plan, missing.space, takes, contents)
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) async fn open(context: &Context<'_>, dead: &Leftover) -> Option<Earli
     }
     let plan = fs::read(directory.join(PLAN)).ok();
     let plan = plan.and_then(|bytes| bytes.try_into().ok()).map(Digest);
-    Some(Earlier { id: dead.id.clone(), plan, contents, entries, layers })
+    let files = Unfinished { contents, entries, layers };
+    Some(Earlier { id: dead.id.clone(), plan, files })
 }
 
 /// An earlier pull.
@@ -52,9 +53,7 @@ pub(super) async fn open(context: &Context<'_>, dead: &Leftover) -> Option<Earli
 pub(super) struct Earlier {
     id: String,
     plan: Option<Digest>,
-    contents: Contents,
-    entries: Entries,
-    layers: Vec<Option<Beneath>>,
+    files: Unfinished,
 }
 
 impl Earlier {
@@ -63,18 +62,16 @@ impl Earlier {
         &self.id
     }
 
-    /// Takes over what is of use for this plan.
+    /// Takes over what is of use for this plan; contents that are there in part only with `parts`.
     pub fn take_over(
-        self,
+        &mut self,
         context: &mut Context<'_>,
         deployment: &mut super::deployment::Deployment,
         plan: Digest,
         parts: bool,
     ) -> Result<(), PullError> {
-        let Self { plan: its, contents, entries, layers, .. } = self;
-        let same_plan = its == Some(plan);
-        let mut unfinished = Unfinished { contents, entries, layers, same_plan };
-        match take_over(&mut deployment.tables(), &mut unfinished, parts) {
+        let parts = parts && self.plan == Some(plan);
+        match take_over(&mut deployment.tables(), &mut self.files, parts) {
             Ok((contents, bytes)) => context.report.resumed(contents, bytes),
             // Its scratch files are damaged, as they may be after a power cut: what was found before counts.
             Err(ApplyError::Spool(_)) => {}

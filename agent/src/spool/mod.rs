@@ -3,18 +3,22 @@
 //! ```text
 //! STATE/pulls/ID/
 //!   wanted        the references that are pulled, a line each (for `skiff status`)
-//!   contents      a row of 80 bytes per content, in the order of their numbers       contents
+//!   target        where they go
+//!   plan          the ID of the plan                                                 pull/unfinished
+//!   contents      a row of 80 bytes per content, in the order of their numbers       contents, missing
 //!   entries       the entries of all layers, with whole paths                        entries
 //!   blob-N        index, manifest and config of the images
-//!   walk          directories that a walk through a tree has still to visit                     queue
+//!   walk          directories that a walk through a tree has still to visit          queue
 //! ```
 //!
-//! `space` says which of the contents are in the packs of an answer. A content row points to the first entry that has the content, and entries with the same
-//! content are chained, so that one arriving content finds every file that it belongs in. The
-//! directory is scratch: it is made by one pull, and removed by it or by `skiff gc`.
+//! `space` says which of the contents are in the packs of an answer, `missing` which are not there yet. A content row points to the
+//! first entry that has the content, and entries with the same content are chained, so that one arriving content finds every
+//! file that it belongs in. The directory is scratch: it is made by one pull, and removed by it, by the next one, which takes over
+//! what came, or by `skiff gc`.
 
 mod contents;
 mod entries;
+mod missing;
 mod queue;
 mod space;
 
