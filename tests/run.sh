@@ -41,6 +41,7 @@ rest() {
     part scripted 180 cargo test --release --locked -p skiff-tests --test scripted
     part applications 300 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
     part reroot 180 cargo test --release --locked -p skiff-tests --test reroot
+    part joint 120 cargo test --release --locked -p skiff-tests --test joint
     part local 90 cargo test --release --locked -p skiff-tests --test local_sources
     part memory 150 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
     part bad-input 90 cargo test --release --locked -p skiff-tests --test bad_input

@@ -73,6 +73,20 @@ pub(crate) fn tree(names: &[Name]) -> Tree {
     tree
 }
 
+/// The same with contents of as many MiB as they have bytes there.
+pub(crate) fn large(names: &[Name]) -> Tree {
+    enlarged(tree(names))
+}
+
+fn enlarged(mut tree: Tree) -> Tree {
+    for node in tree.nodes.values_mut() {
+        if let FileKind::File(content) = &mut node.kind {
+            content.size <<= 20;
+        }
+    }
+    tree
+}
+
 fn path() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec!["a", "b", "b-", "c"]);
     prop::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
@@ -107,5 +121,24 @@ pub(crate) fn trees() -> impl Strategy<Value = (Tree, Tree)> {
             tree(&all)
         };
         (of(&old), of(&new))
+    })
+}
+
+/// What two images were and are: trees with large contents that have much in common, in this order: the one as it was
+/// and is, the other as it was and is.
+pub(crate) fn updates() -> impl Strategy<Value = [Tree; 4]> {
+    let names = [names(), names(), names(), names(), names(), names()];
+    names.prop_map(|[kept, old, new, one, other, own]| {
+        let of = |parts: [&[Name]; 3]| {
+            let mut all = parts.concat();
+            all.sort_by_key(|(path, ..)| path.matches('/').count());
+            large(&all)
+        };
+        [
+            of([&old, &one, &kept]),
+            of([&new, &one, &kept]),
+            of([&old, &other, &kept]),
+            of([&new, &own, &kept]),
+        ]
     })
 }

@@ -12,7 +12,10 @@
 //!
 //! Of all groups, the two that share most are put together, again and again, until none share
 //! [`WORTH`]. A group that adds less than that to the one around it gets no layer.
+//!
+//! This is for a device that holds nothing. Where images are there already, [`super::joint`] takes the groups.
 
+use super::Below;
 use crate::tree::{FileKind, Node, Tree};
 use skiff_protocol::Digest;
 use std::collections::{BTreeMap, HashMap};
@@ -23,8 +26,7 @@ const WORTH: u64 = 1 << 20;
 /// What a name takes on the device beside its content, in bytes: an inode.
 const NAME: u64 = 256;
 
-/// Layers of bases below an image where nothing is held. An update gets one at most, so that it
-/// is two layers.
+/// Layers of bases below an image where nothing is held.
 pub(crate) const LEVELS: usize = 3;
 
 /// What several images share.
@@ -36,8 +38,8 @@ pub(crate) struct Base {
     pub(crate) digest: Digest,
     /// One of the images that share it, by index; contents are found in its layers.
     pub(crate) image: usize,
-    /// The base below it, which stands before it.
-    pub(crate) parent: Option<usize>,
+    /// What is below it: a base that stands before it, something held, or nothing.
+    pub(crate) parent: Below,
 }
 
 /// The bases of these images, and for each image that has one the base that it lies on.
@@ -45,6 +47,17 @@ pub(crate) fn choose(
     trees: &[(usize, &Tree)],
     levels: usize,
 ) -> (Vec<Base>, HashMap<usize, usize>) {
+    let (groups, outermost) = groups(&trees.iter().map(|(_, tree)| *tree).collect::<Vec<_>>());
+    let mut chosen = Chosen { groups: groups.into_iter().map(Some).collect(), ..Chosen::default() };
+    for member in outermost {
+        chosen.descend(trees, member, None, 0, levels);
+    }
+    (chosen.bases, chosen.of_images)
+}
+
+/// Trees put together, as long as what they share is worth a base: the groups, each behind those that it has, and
+/// what is in no other group.
+pub(super) fn groups(trees: &[&Tree]) -> (Vec<Group>, Vec<Member>) {
     let mut groups: Vec<Group> = Vec::new();
     let mut alive: Vec<Member> = (0..trees.len()).map(Member::Image).collect();
     let mut shared: BTreeMap<(Member, Member), u64> = BTreeMap::new();
@@ -68,31 +81,37 @@ pub(crate) fn choose(
         alive.retain(|member| *member != a && *member != b);
         alive.push(Member::Group(groups.len() - 1));
     }
-    let mut chosen = Chosen { groups: groups.into_iter().map(Some).collect(), ..Chosen::default() };
-    for member in alive {
-        chosen.descend(trees, member, None, 0, levels);
-    }
-    (chosen.bases, chosen.of_images)
+    (groups, alive)
 }
 
-fn tree_of<'a>(trees: &[(usize, &'a Tree)], groups: &'a [Group], member: Member) -> Shared<'a> {
+/// What all these trees share.
+pub(super) fn common<'a>(mut trees: impl Iterator<Item = &'a Tree>) -> Tree {
+    let Some(first) = trees.next() else { return Tree::default() };
+    trees.fold(first.clone(), |common, tree| Shared::new(&common).and(&Shared::new(tree)))
+}
+
+fn tree_of<'a>(trees: &[&'a Tree], groups: &'a [Group], member: Member) -> Shared<'a> {
     match member {
-        Member::Image(index) => Shared::new(trees[index].1),
+        Member::Image(index) => Shared::new(trees[index]),
         Member::Group(index) => Shared::new(&groups[index].tree),
     }
 }
 
 /// An image or a group, by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Member {
+pub(super) enum Member {
     Image(usize),
     Group(usize),
 }
 
-struct Group {
+/// Images, or other groups, that share something.
+pub(super) struct Group {
+    /// What they share.
     tree: Tree,
+    /// What that takes on the device.
     saved: u64,
-    members: [Member; 2],
+    /// Those two.
+    pub(super) members: [Member; 2],
 }
 
 #[derive(Default)]
@@ -124,7 +143,8 @@ impl Chosen {
         if levels > 0 && group.saved >= saved + WORTH {
             let digest = Digest(group.tree.digest());
             let image = trees[self.first_image(group.members[0])].0;
-            self.bases.push(Base { tree: group.tree, digest, image, parent: base });
+            let parent = base.map_or(Below::Nothing, Below::Layer);
+            self.bases.push(Base { tree: group.tree, digest, image, parent });
             base = Some(self.bases.len() - 1);
             saved = group.saved;
             below -= 1;
@@ -200,19 +220,13 @@ impl<'a> Shared<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::arbitrary::{dir, file, tree};
+    use crate::plan::arbitrary::{dir, file, large as large_tree};
     use crate::plan::delta::{delta, overlay};
 
     /// A tree whose files have these contents, each of them as many MiB as its number.
     fn large(names: &[(&'static str, u8)]) -> Tree {
         let files: Vec<_> = names.iter().map(|(path, seed)| file(path, *seed)).collect();
-        let mut tree = tree(&[&[dir("d"), dir("only")], &files[..]].concat());
-        for node in tree.nodes.values_mut() {
-            if let FileKind::File(content) = &mut node.kind {
-                content.size <<= 20;
-            }
-        }
-        tree
+        large_tree(&[&[dir("d"), dir("only")], &files[..]].concat())
     }
 
     #[test]
@@ -223,7 +237,8 @@ mod tests {
         let c = large(&[&all[..], &[("d/ab", 6)]].concat());
         let trees = [(3, &a), (5, &b), (7, &c)];
         let (bases, of_images) = choose(&trees, LEVELS);
-        assert_eq!(bases.iter().map(|base| base.parent).collect::<Vec<_>>(), [None, Some(0)]);
+        let parents: Vec<_> = bases.iter().map(|base| base.parent).collect();
+        assert_eq!(parents, [Below::Nothing, Below::Layer(0)]);
         assert_eq!(of_images, HashMap::from([(3, 1), (5, 1), (7, 0)]));
         let names = |base: &Base| base.tree.nodes.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&bases[0]), [&b"d"[..], b"d/all", b"only"]);

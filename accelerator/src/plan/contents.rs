@@ -193,7 +193,7 @@ mod tests {
         let names =
             [&names[..], &[file("d/moved", 3), file("d/z", 6), file("d/empty", 0)]].concat();
         let want = tree(&names);
-        let (parent, entries) = choose(&want, &held);
+        let (parent, entries) = choose(&want, &held, 0);
         assert_eq!(parent, Some(1));
         let layer = Layer { image: 0, parent: Below::Held(1), entries, base: None };
         let contents = Contents::of(&[layer], &[], &held, None).unwrap();

@@ -4,7 +4,8 @@
 //! "skiff plan" · order version · codec · pack length
 //! wanted images: count, each: length of its reference · reference · target · manifest · tree
 //! held images:   count, each: manifest · depth · known · tree
-//! layers:        count, each: parent (held: its index; a layer: 2^16 + its index; none: 2^32 - 1)
+//! layers:        count, each: parent (held: its index; a layer: 2^16 + its index; none: 2^32 - 1) ·
+//!                whether it is a base · the base's tree
 //! files that can be cold: their number, 0 if all are fetched first; if not 0,
 //!                hot items: count, each: image · length of its path · path · whole · offset · length
 //! ```
@@ -22,8 +23,13 @@ use skiff_protocol::record::Parent;
 /// Name of the codec in plans: raw deflate.
 const DEFLATE: u8 = 1;
 
-/// The ID of the plan with these inputs and parents of layers.
-pub fn of(wanted: &[Wanted], held: &[Held], parents: &[Parent], cold: Option<&Cold>) -> Digest {
+/// The ID of the plan with these inputs, and with these layers: each one's parent, and its tree if it is a base.
+pub fn of(
+    wanted: &[Wanted],
+    held: &[Held],
+    layers: &[(Parent, Option<Digest>)],
+    cold: Option<&Cold>,
+) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"skiff plan");
     hash.update([order::VERSION, DEFLATE]);
@@ -43,14 +49,16 @@ pub fn of(wanted: &[Wanted], held: &[Held], parents: &[Parent], cold: Option<&Co
         hash.update([u8::from(held.tree.is_some())]);
         hash.update(held.tree.as_ref().map_or([0; 32], |(_, digest)| digest.0));
     }
-    length(&mut hash, parents.len());
-    for parent in parents {
+    length(&mut hash, layers.len());
+    for (parent, base) in layers {
         let number = match parent {
             Parent::Held(held) => u32::from(*held),
             Parent::Layer(layer) => 1 << 16 | u32::from(*layer),
             _ => u32::MAX,
         };
         hash.update(number.to_le_bytes());
+        hash.update([u8::from(base.is_some())]);
+        hash.update(base.map_or([0; 32], |tree| tree.0));
     }
     hash.update(cold.map_or(0, |cold| cold.files).to_le_bytes());
     if let Some(cold) = cold {

@@ -1,8 +1,8 @@
 //! The planner: what a device must be sent, from the trees of what it wants and what it holds.
 //!
 //! ```text
-//! wanted trees ─┬─▶ parent ──▶ bases ──▶ delta ──▶ entries ─┬─▶ contents ──▶ order ──▶ space ──▶ packs
-//! held trees  ──┘   (which)    (shared)  (a layer)          └─▶ table (the metadata stream)
+//! wanted trees ─┬─▶ parent ──▶ bases, joint ──▶ delta ──▶ entries ─┬─▶ contents ──▶ order ──▶ space ──▶ packs
+//! held trees  ──┘   (which)    (shared)         (a layer)          └─▶ table (the metadata stream)
 //! ```
 //!
 //! A plan is a function of its inputs alone and is named by a digest of them ([`id`]), so that a
@@ -20,6 +20,7 @@ pub mod contents;
 pub mod delta;
 pub mod id;
 pub mod inputs;
+mod joint;
 mod likely;
 pub mod order;
 pub mod parent;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use contents::Contents;
 use delta::{Entry, delta};
 use inputs::Terms;
+use joint::Own;
 use skiff_protocol::Digest;
 use skiff_protocol::limits::MAX_PACK;
 use skiff_protocol::record::{Parent, Role};
@@ -192,37 +194,46 @@ impl Plan {
             held.iter().any(|held| held.tree.is_some() && held.manifest == want.manifest)
         };
         let first = |want: &Wanted| wanted.iter().position(|other| other.manifest == want.manifest);
-        let own: Vec<(usize, parent::Choice<'_>)> = wanted
+        let own: Vec<Own<'_>> = wanted
             .iter()
             .enumerate()
             .filter(|(image, want)| !is_held(want) && first(want) == Some(*image))
-            .map(|(image, want)| (image, parent::choose(&want.tree, held)))
+            .map(|(image, want)| {
+                let tree = &*want.tree;
+                Own { image, tree, choice: parent::choose(tree, held, 0) }
+            })
             .collect();
-        let alone: Vec<(usize, &Tree)> = own
-            .iter()
-            .filter(|(_, (parent, _))| with_bases && parent.is_none())
-            .map(|(image, _)| (*image, &*wanted[*image].tree))
-            .collect();
-        let levels = if held.iter().any(|held| held.tree.is_some()) { 1 } else { bases::LEVELS };
-        let (bases, base_of) = bases::choose(&alone, levels);
+        let (bases, below) = match held.iter().any(|held| held.tree.is_some()) {
+            _ if !with_bases => (Vec::new(), HashMap::new()),
+            true => joint::choose(&own, held),
+            false => {
+                let trees: Vec<_> = own.iter().map(|own| (own.image, own.tree)).collect();
+                let (bases, of_images) = bases::choose(&trees, bases::LEVELS);
+                let of_images = of_images.into_iter();
+                (bases, of_images.map(|(image, base)| (image, Below::Layer(base))).collect())
+            }
+        };
+        let tree_of = |below: Below| match below {
+            Below::Nothing => None,
+            Below::Held(index) => held[index].tree.as_ref().map(|(tree, _)| &**tree),
+            Below::Layer(index) => Some(&bases[index].tree),
+        };
 
         let mut layers: Vec<Layer<'_>> = Vec::new();
         let mut deltas: Vec<Delta> = Vec::new();
         for base in &bases {
-            let (parent, entries) = match base.parent {
-                Some(index) => (Below::Layer(index), delta(Some(&bases[index].tree), &base.tree)),
-                None => below(parent::choose(&base.tree, held)),
-            };
-            let layer = Layer { image: base.image, parent, entries, base: Some(base.digest) };
+            let (image, parent) = (base.image, base.parent);
+            let entries = delta(tree_of(parent), &base.tree);
+            let layer = Layer { image, parent, entries, base: Some(base.digest) };
             deltas.push(layer.delta(base.digest, held, &deltas));
             layers.push(layer);
         }
         let mut layer_of: HashMap<Digest, u16> = HashMap::new();
-        for (image, choice) in own {
+        for Own { image, tree, choice: (parent, entries) } in own {
             let want = &wanted[image];
-            let (parent, entries) = match base_of.get(&image) {
-                Some(&base) => (Below::Layer(base), delta(Some(&bases[base].tree), &want.tree)),
-                None => below(choice),
+            let (parent, entries) = match below.get(&image) {
+                Some(&parent) => (parent, delta(tree_of(parent), tree)),
+                None => (parent.map_or(Below::Nothing, Below::Held), entries),
             };
             let layer = Layer { image, parent, entries, base: None };
             deltas.push(layer.delta(want.tree_digest, held, &deltas));
@@ -246,10 +257,12 @@ impl Plan {
         let metadata = table::encode(wanted, &layers, &layers_of_images, &parents, &contents)?;
         let entries = layers.iter().map(|layer| layer.entries.len()).sum();
         let entries = count(entries, "entries")?;
+        let made: Vec<_> =
+            parents.iter().zip(&layers).map(|(parent, layer)| (*parent, layer.base)).collect();
         drop(layers);
         let bases = bases.into_iter().map(|base| (base.digest, base.tree)).collect();
         Ok(Self {
-            id: id::of(wanted, held, &parents, cold),
+            id: id::of(wanted, held, &made, cold),
             layers_of_images,
             parents,
             entries,
@@ -261,10 +274,6 @@ impl Plan {
             deltas,
         })
     }
-}
-
-fn below((parent, entries): parent::Choice<'_>) -> (Below, Vec<Entry<'_>>) {
-    (parent.map_or(Below::Nothing, Below::Held), entries)
 }
 
 /// A count or index in the width that the protocol has for it.

@@ -34,12 +34,12 @@ const COPIED_PER_SENT: u64 = 256;
 /// A parent, as index into the held images, and the entries of a layer on it.
 pub type Choice<'a> = (Option<usize>, Vec<Entry<'a>>);
 
-/// The best parent of a layer that shows `want`, and the layer's entries.
-pub fn choose<'a>(want: &'a Tree, held: &'a [Held]) -> Choice<'a> {
+/// The best parent of a layer that shows `want` and will have so many layers above it, and the layer's entries.
+pub fn choose<'a>(want: &'a Tree, held: &'a [Held], above: u16) -> Choice<'a> {
     let mut known: Vec<(usize, &Tree)> = held
         .iter()
         .enumerate()
-        .filter(|(_, held)| held.depth < MAX_DEPTH)
+        .filter(|(_, held)| held.depth.saturating_add(above) < MAX_DEPTH)
         .filter_map(|(index, held)| Some((index, &*held.tree.as_ref()?.0)))
         .collect();
     if known.len() > TRIED {
@@ -48,18 +48,22 @@ pub fn choose<'a>(want: &'a Tree, held: &'a [Held]) -> Choice<'a> {
     }
     let without = (None, delta(None, want));
     let with = known.into_iter().map(|(index, tree)| (Some(index), delta(Some(tree), want)));
-    let depth = |index: Option<usize>| index.map_or(0, |index| held[index].depth);
     std::iter::once(without)
         .chain(with)
         .min_by_key(|(index, entries)| {
-            (cost(entries, depth(*index)), entries.len(), index.unwrap_or(usize::MAX))
+            (cost(entries, depth(*index, held)), entries.len(), index.unwrap_or(usize::MAX))
         })
         .unwrap_or_default()
 }
 
+/// Layers of the stack below a layer with this parent.
+pub(super) fn depth(parent: Option<usize>, held: &[Held]) -> u16 {
+    parent.map_or(0, |index| held[index].depth)
+}
+
 /// What a layer on a stack of this depth costs, in bytes on the link. Contents count as if all were copied on the device:
 /// those that must be sent are the same for each parent.
-fn cost(entries: &[Entry<'_>], depth: u16) -> u64 {
+pub(super) fn cost(entries: &[Entry<'_>], depth: u16) -> u64 {
     let mut bytes = u64::from(depth.saturating_sub(1)) * LAYER_BYTES;
     for entry in entries {
         let copied = entry.content().map_or(0, |content| content.size);
@@ -79,7 +83,7 @@ fn equal_names(a: &Tree, b: &Tree) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::arbitrary::{dir, file, tree};
+    use crate::plan::arbitrary::{dir, file, large};
     use skiff_protocol::Digest;
     use std::sync::Arc;
 
@@ -91,25 +95,29 @@ mod tests {
     #[test]
     fn the_nearest_image_that_has_room_is_the_parent() {
         let names = [dir("d"), file("d/a", 1), file("d/b", 2), file("d/c", 3)];
-        let want = tree(&names);
-        let near = tree(&names[..3]);
-        let far = tree(&[file("x", 1), file("y", 2), file("z", 3)]);
+        let want = large(&names);
+        let near = large(&names[..3]);
+        let far = large(&[file("x", 1), file("y", 2), file("z", 3)]);
         let unknown = Held { tree: None, ..held(Tree::default(), 1) };
-        let rows: [(&str, Vec<Held>, Option<usize>, usize); 6] = [
-            ("nothing is held", vec![], None, 4),
-            ("one is unknown", vec![unknown.clone()], None, 4),
-            ("one is far", vec![held(far.clone(), 1)], None, 4),
-            ("one is near", vec![held(far.clone(), 1), held(near.clone(), 2)], Some(1), 2),
-            ("its stack is full", vec![held(near.clone(), MAX_DEPTH)], None, 4),
+        let full = vec![held(near.clone(), MAX_DEPTH - 1)];
+        let rows: [(&str, Vec<Held>, u16, Option<usize>, usize); 8] = [
+            ("nothing is held", vec![], 0, None, 4),
+            ("one is unknown", vec![unknown.clone()], 0, None, 4),
+            ("one is far", vec![held(far.clone(), 1)], 0, None, 4),
+            ("one is near", vec![held(far.clone(), 1), held(near.clone(), 2)], 0, Some(1), 2),
+            ("its stack is full", vec![held(near.clone(), MAX_DEPTH)], 0, None, 4),
+            ("its stack has room for one", full.clone(), 0, Some(0), 2),
+            ("its stack has room for one, and two come", full, 1, None, 4),
             (
                 "more than are tried",
                 [vec![unknown; 3], vec![held(far, 1); 9], vec![held(near, 1)]].concat(),
+                0,
                 Some(12),
                 2,
             ),
         ];
-        for (row, held, parent, entries) in rows {
-            let (found, layer) = choose(&want, &held);
+        for (row, held, above, parent, entries) in rows {
+            let (found, layer) = choose(&want, &held, above);
             assert_eq!((found, layer.len()), (parent, entries), "{row}");
         }
     }

@@ -11,7 +11,8 @@
 //!
 //! A parent that has [`MAX_STACK`] layers already gets none on top: the layer is written without
 //! parent, too, and at the end both are laid into one (`apply/reroot`). Where that is not possible, the stack
-//! gets deeper after all, and the next update tries again.
+//! gets deeper after all, and the next update tries again. For a base that is so one layer earlier: the layers on it
+//! need room, and to lay each of them into one with the base would leave them without it.
 //!
 //! The keys of all snapshots that are not committed begin with the pull's, so whatever a dead pull
 //! leaves is found. A base that was committed and that no image lies on yet is garbage as soon as
@@ -32,6 +33,11 @@ use std::path::{Path, PathBuf};
 /// that isn't there, and containerd's mount options must fit into a page; a delta layer for each of
 /// the last weeks' updates is well within both.
 pub const MAX_STACK: u16 = 16;
+
+/// A stack of so many layers gets no layer on top: an image's, or a base, on which others come.
+fn most_below(is_base: bool) -> u16 {
+    MAX_STACK - u16::from(is_base)
+}
 
 /// A layer that is being received.
 #[derive(Debug)]
@@ -106,7 +112,7 @@ impl NewLayers {
         if of_its_kind.count() >= MAX_WANTED {
             return Err(PullError::Unexpected("a layer too many"));
         }
-        let (now, at_the_end) = self.parent(parent, held)?;
+        let (now, at_the_end) = self.parent(parent, base.is_some(), held)?;
         self.builds_on_held |= matches!(parent, Parent::Held(_));
         // Nothing is prepared on it yet that would keep it.
         if let (Parent::Held(_), Some(name)) = (parent, at_the_end)
@@ -134,6 +140,7 @@ impl NewLayers {
     fn parent(
         &self,
         parent: Parent,
+        is_base: bool,
         held: &[HeldImage],
     ) -> Result<(Option<SnapshotName>, Option<SnapshotName>), PullError> {
         match parent {
@@ -143,7 +150,10 @@ impl NewLayers {
                     .get(usize::from(image))
                     .ok_or(PullError::Unexpected("a parent that is not held"))?;
                 let snapshot = Some(image.snapshot);
-                Ok(if image.depth < MAX_STACK { (snapshot, None) } else { (None, snapshot) })
+                Ok(match image.depth < most_below(is_base) {
+                    true => (snapshot, None),
+                    false => (None, snapshot),
+                })
             }
             Parent::Layer(number) => {
                 let tree = self.list.get(usize::from(number)).and_then(|layer| layer.base);
@@ -194,7 +204,7 @@ impl NewLayers {
                 return Err(TargetError::NoSnapshot { name: parent.to_string() }.into());
             };
             let mut root = None;
-            if depth >= MAX_STACK {
+            if depth >= most_below(layer.base.is_some()) {
                 root = layer.root(parent, scratch, target).await?;
             }
             let directory = match root {

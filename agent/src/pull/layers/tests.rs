@@ -158,22 +158,40 @@ fn a_stack_that_can_not_be_laid_into_one_gets_deeper() {
 }
 
 #[test]
-fn a_base_can_be_too_deep_as_well() {
+fn a_base_on_the_base_before_never_gets_too_deep() {
     let place = place();
-    let mut parent = None;
-    for id in 0..MAX_STACK {
-        let id = u8::try_from(id).unwrap();
-        block_on(place.target.prepare("skiff-x", parent)).unwrap();
-        block_on(place.target.commit("skiff-x", chain(id))).unwrap();
-        parent = Some(chain(id));
+    let base = |id| SnapshotName::Base(Digest([id; 32]));
+    let depth = |name| block_on(place.target.depth(name)).unwrap().unwrap();
+    let (mut files, mut roots) = (Vec::new(), 0);
+    for id in 0..33u8 {
+        let before = id.checked_sub(1).map(base);
+        let held: Vec<_> = before.into_iter().map(|name| held(name, depth(name))).collect();
+        let parent = if held.is_empty() { Parent::None } else { Parent::Held(0) };
+        let mut layers = NewLayers::default();
+        layers.announce_base(Digest([id; 32])).unwrap();
+        let file = format!("{id:02}");
+        place.begin(&mut layers, parent, &held, &file).unwrap();
+        place.begin(&mut layers, Parent::Layer(0), &held, "one").unwrap();
+        place.begin(&mut layers, Parent::Layer(0), &held, "two").unwrap();
+        let makes_root = layers.makes_root();
+        let images = [(1, Digest([100 + id; 32])), (2, Digest([200 + id; 32]))];
+        place.commit(&layers, &images);
+        files.push(file);
+        let mut below = place.stack(base(id)).concat();
+        below.sort();
+        assert_eq!(below, files, "update {id}");
+        let is_root = depth(base(id)) == 1;
+        assert_eq!(makes_root, is_root && id > 0, "update {id}");
+        roots += usize::from(is_root);
+        for (name, file) in [(chain(100 + id), "one"), (chain(200 + id), "two")] {
+            let stack = place.stack(name);
+            assert!(stack.len() <= usize::from(MAX_STACK), "{} layers", stack.len());
+            // The base is below it, not a copy of what it has.
+            assert_eq!(stack[0], [file], "update {id}");
+            assert_eq!(stack.len(), usize::from(depth(base(id))) + 1);
+        }
     }
-    let held = [held(parent.unwrap(), MAX_STACK)];
-    let mut layers = NewLayers::default();
-    layers.announce_base(Digest([9; 32])).unwrap();
-    place.begin(&mut layers, Parent::Held(0), &held, "base").unwrap();
-    place.begin(&mut layers, Parent::Layer(0), &held, "one").unwrap();
-    place.commit(&layers, &[(1, Digest([99; 32]))]);
-    assert_eq!(place.stack(chain(99)), [["one"], ["base"]]);
+    assert_eq!(roots, 3, "one of each 15 is a root");
 }
 
 #[test]
