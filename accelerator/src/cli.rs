@@ -41,7 +41,8 @@ Commands:
 
 Options:
   --registry REGISTRY  http://HOST[:PORT], https://HOST[:PORT], or oci:DIR (DIR/REPOSITORY/oci-layout)
-  --data DIR           where metadata and caches are kept; each process needs its own
+  --data DIR           where metadata and caches are kept; each `serve` needs its own, and the other commands
+                       work beside it
   --database URL       postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE: metadata are kept in this
                        PostgreSQL database (without TLS), which several accelerators may share, and
                        one of them reads a layer for all; default SQLite, DIR/metadata.db

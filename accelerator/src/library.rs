@@ -2,8 +2,8 @@
 
 use crate::access::Access;
 use crate::asked::Asked;
-use crate::cache::Cache;
 use crate::cache::packs::{SEAL, cached, keep};
+use crate::cache::{Cache, Place};
 use crate::contents::Layers;
 use crate::contents::segments::Segments;
 use crate::graph::Graph;
@@ -41,6 +41,8 @@ pub struct Images {
     recent: Mutex<HashMap<Digest, WeakPack>>,
     segments: Arc<Segments>,
     predicting: SingleFlight<Digest>,
+    /// Nobody else has these caches.
+    _place: Place,
 }
 
 /// Why the library can't be opened.
@@ -57,15 +59,49 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another process has its caches.
+    #[error(
+        "the data directory {} is used by another `skiff-accelerator serve`; stop that, or give this one another --data",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The database can't be used.
     #[error(transparent)]
     Store(StoreError),
 }
 
 impl Images {
-    /// Opens the data directory; each of the two caches may have so many bytes. Metadata are in the
-    /// database, or in the directory if there is none.
+    /// Opens the data directory, as the one service that uses it; each of the two caches may have so many bytes.
+    /// Metadata are in the database, or in the directory if there is none.
     pub async fn open(
+        registry: &str,
+        data: &Path,
+        cache_bytes: u64,
+        database: Option<&PostgresUrl>,
+    ) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Data { path: data.to_owned(), source };
+        let place = Place::of_service(data).map_err(failed)?;
+        let place = place.ok_or_else(|| OpenError::InUse { path: data.to_owned() })?;
+        Self::open_in(place, registry, data, cache_bytes, database).await
+    }
+
+    /// The same beside a service that may use it, for a while: caches are others.
+    pub async fn open_beside(
+        registry: &str,
+        data: &Path,
+        cache_bytes: u64,
+        database: Option<&PostgresUrl>,
+    ) -> Result<Self, OpenError> {
+        let place = Place::of_ingest(data);
+        let place = place.map_err(|source| OpenError::Data { path: data.to_owned(), source })?;
+        Self::open_in(place, registry, data, cache_bytes, database).await
+    }
+
+    async fn open_in(
+        place: Place,
         registry: &str,
         data: &Path,
         cache_bytes: u64,
@@ -73,8 +109,8 @@ impl Images {
     ) -> Result<Self, OpenError> {
         let registry = Registry::open(registry).map_err(OpenError::Registry)?;
         let failed = |source| OpenError::Data { path: data.to_owned(), source };
-        let layers = Cache::open(data.join("cache/layers"), cache_bytes).map_err(failed)?;
-        let packs = Cache::open(data.join("cache/packs"), cache_bytes).map_err(failed)?;
+        let layers = Cache::open(place.path().join("layers"), cache_bytes).map_err(failed)?;
+        let packs = Cache::open(place.path().join("packs"), cache_bytes).map_err(failed)?;
         let store = Store::open(data, database).await.map_err(OpenError::Store)?;
         let registry = Arc::new(registry);
         let segments = Arc::new(Segments::new(Arc::clone(&registry)));
@@ -88,6 +124,7 @@ impl Images {
             recent: Mutex::default(),
             segments,
             predicting: SingleFlight::default(),
+            _place: place,
         })
     }
 

@@ -98,11 +98,6 @@ fn say(text: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn open(common: &Common) -> Result<Images, OpenError> {
-    let Common { registry, metadata: Metadata { data, database }, cache_bytes } = common;
-    Images::open(registry, data, *cache_bytes, database.as_ref()).await
-}
-
 async fn open_store(metadata: &Metadata) -> Result<Store, Failed> {
     let Metadata { data, database } = metadata;
     std::fs::create_dir_all(data).map_err(|error| Failed {
@@ -200,7 +195,9 @@ async fn serve(
         );
     }
     let (gate, tls) = guard(security)?;
-    let images = Arc::new(open(&common).await?);
+    let Common { registry, metadata: Metadata { data, database }, cache_bytes } = &common;
+    let images = Images::open(registry, data, *cache_bytes, database.as_ref()).await?;
+    let images = Arc::new(images);
     let failed = |error: &std::io::Error| Failed {
         code: 3,
         sentence: format!("the address {listen} can't be used: {error}; choose another --listen"),
@@ -224,7 +221,8 @@ async fn serve(
 }
 
 async fn ingest(common: Common, for_platform: &str, images: Vec<String>) -> Result<(), Failed> {
-    let library = open(&common).await?;
+    let Common { registry, metadata: Metadata { data, database }, cache_bytes } = &common;
+    let library = Images::open_beside(registry, data, *cache_bytes, database.as_ref()).await?;
     let platform = platform(for_platform)?;
     for reference in images {
         let started = Instant::now();

@@ -223,6 +223,49 @@ fn errors_say_what_to_do_and_not_the_password() {
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// SQLite: one `serve` has a data directory; whatever else runs beside it.
+#[test]
+fn ingest_works_beside_serve_in_one_data_directory() {
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox);
+    let layers = push(&sandbox, &registry, 3, 4 << 20);
+    let directory = sandbox.directory("accelerator");
+    let data = directory.join("data");
+    let command = |name: &str| {
+        let mut command = Command::new(Accelerator::program());
+        command.args([name, "--registry", &url(&registry), "--data"]).arg(&data);
+        command
+    };
+    // All at once, on a directory that is not there yet.
+    let ingests: Vec<_> = (0..3)
+        .map(|number| {
+            let log = directory.join(format!("log-{number}"));
+            Ingesting(Daemon::start(command("ingest").arg("shared:v1"), &log, false))
+        })
+        .collect();
+    let accelerator = Accelerator::start_with(&directory, &url(&registry), &[]);
+    ingests.into_iter().for_each(|ingest| drop(ingest.finish()));
+    let before = reads(&registry, &layers);
+    assert!(before.iter().all(|reads| (1..=3).contains(reads)), "{before:?}");
+
+    // What they have read, the service knows.
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("device"));
+    let dry = ["pull", "shared:v1", "--dry-run", "--accelerator", &accelerator.url()];
+    let estimated = skiff.run(&dry);
+    assert_eq!(estimated.code, 0, "{}", estimated.stderr);
+    assert_eq!(reads(&registry, &layers), before);
+    let left = std::fs::read_dir(data.join("cache")).unwrap();
+    let left: BTreeSet<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["layers", "packs"].map(Into::into).into());
+
+    let second = command("serve").args(["--listen", "127.0.0.1:0"]).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(3), "{said}");
+    assert!(said.contains("is used by another `skiff-accelerator serve`; stop that"), "{said}");
+    drop(accelerator);
+    Accelerator::start_with(&directory, &url(&registry), &[]);
+}
+
 /// The store's own tests, those that need a server. They are a part of the accelerator's crate.
 #[test]
 fn the_store_is_the_same_with_postgresql() {

@@ -3,9 +3,12 @@
 //! A file is written under a temporary name of its own, synced and renamed, so that it is whole or not
 //! there, also after a power cut. Whoever has a file open keeps its bytes although it was removed:
 //! that is how files in use are pinned. The order of use is kept in memory, and begins anew with the
-//! modification times after a restart. One process at a time may use the directory.
+//! modification times after a restart. One process at a time may use the directory; [`Place`] sees to that.
 
 pub(crate) mod packs;
+mod place;
+
+pub use place::Place;
 
 use std::collections::HashMap;
 use std::fs::{self, File};

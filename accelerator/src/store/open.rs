@@ -9,6 +9,7 @@ use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, SqlSafeStr as _};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::str::FromStr as _;
@@ -30,22 +31,29 @@ impl Store {
         database: Option<&PostgresUrl>,
     ) -> Result<Self, StoreError> {
         match database {
-            None => sqlite(&directory.join("metadata.db")).await,
+            None => sqlite(directory).await,
             Some(url) => postgres(url).await,
         }
     }
 }
 
-async fn sqlite(path: &Path) -> Result<Store, StoreError> {
+async fn sqlite(directory: &Path) -> Result<Store, StoreError> {
+    let path = directory.join("metadata.db");
     let name = || path.display().to_string();
+    // Programs that start at once on an empty directory bring the database up to date one after the other. Where
+    // there are no such locks, one of them may fail.
+    let opened = File::open(directory);
+    let lock = opened.map_err(|error| StoreError::open(name(), error.into()))?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().is_ok().then_some(lock)).await;
     let options = SqliteConnectOptions::new()
-        .filename(path)
+        .filename(&path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .busy_timeout(Duration::from_secs(30));
     let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await;
     let pool = pool.map_err(|error| StoreError::open(name(), error))?;
     MIGRATIONS.run(&pool).await.map_err(|error| StoreError::migrate(name(), error))?;
+    drop(lock);
     Ok(Store { pool: Pool::Sqlite(pool), claims: Claims::alone(), plans_put: Arc::default() })
 }
 
