@@ -10,6 +10,7 @@
 
 mod error;
 mod layer;
+mod trees;
 
 pub use error::IngestError;
 
@@ -24,10 +25,8 @@ use crate::single_flight::SingleFlight;
 use crate::store::Store;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Decoded trees that are kept in memory.
-const TREES: usize = 8;
+use std::sync::Arc;
+use trees::Trees;
 
 /// A document with its digest and media type.
 #[derive(Debug, Clone)]
@@ -77,8 +76,7 @@ pub struct Ingest {
     store: Store,
     layers: Arc<Cache>,
     under_way: SingleFlight<Digest>,
-    /// The one that was used last stands last.
-    trees: Mutex<Vec<Remembered>>,
+    trees: Trees,
 }
 
 impl Ingest {
@@ -89,7 +87,7 @@ impl Ingest {
             store,
             layers: Arc::new(layers),
             under_way: SingleFlight::default(),
-            trees: Mutex::default(),
+            trees: Trees::default(),
         }
     }
 
@@ -178,20 +176,20 @@ impl Ingest {
         &self,
         manifest: Digest,
     ) -> Result<Option<(Arc<Tree>, Digest)>, IngestError> {
-        if let Some(found) = self.remembered(manifest) {
+        if let Some(found) = self.trees.get(manifest) {
             return Ok(Some(found));
         }
         let stored = self.store.tree(manifest).await.map_err(IngestError::Store)?;
-        Ok(stored.map(|(tree, digest)| self.remember(manifest, tree, digest)))
+        Ok(stored.map(|(tree, digest)| self.trees.put(manifest, tree, digest)))
     }
 
     /// The tree of a base layer, if it was planned before.
     pub async fn base(&self, digest: Digest) -> Result<Option<Arc<Tree>>, IngestError> {
-        if let Some((tree, _)) = self.remembered(digest) {
+        if let Some((tree, _)) = self.trees.get(digest) {
             return Ok(Some(tree));
         }
         let stored = self.store.base(digest).await.map_err(IngestError::Store)?;
-        Ok(stored.map(|tree| self.remember(digest, tree, digest).0))
+        Ok(stored.map(|tree| self.trees.put(digest, tree, digest).0))
     }
 
     /// The merged tree: a known one, or by reading what layers are not known.
@@ -217,39 +215,6 @@ impl Ingest {
         let digest = Digest(tree.digest());
         let kept = self.store.put_tree(manifest, &tree, digest).await;
         kept.map_err(IngestError::Store)?;
-        Ok(self.remember(manifest, tree, digest))
+        Ok(self.trees.put(manifest, tree, digest))
     }
-
-    fn trees(&self) -> MutexGuard<'_, Vec<Remembered>> {
-        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A tree in memory; it becomes the last to be forgotten.
-    fn remembered(&self, manifest: Digest) -> Option<(Arc<Tree>, Digest)> {
-        let mut trees = self.trees();
-        let at = trees.iter().position(|tree| tree.manifest == manifest)?;
-        let found = trees.remove(at);
-        let answer = (Arc::clone(&found.tree), found.digest);
-        trees.push(found);
-        Some(answer)
-    }
-
-    fn remember(&self, manifest: Digest, tree: Tree, digest: Digest) -> (Arc<Tree>, Digest) {
-        let tree = Arc::new(tree);
-        let mut trees = self.trees();
-        if trees.len() >= TREES {
-            trees.remove(0);
-        }
-        trees.push(Remembered { manifest, tree: Arc::clone(&tree), digest });
-        (tree, digest)
-    }
-}
-
-/// A tree that is kept in memory.
-#[derive(Debug)]
-struct Remembered {
-    /// The image's manifest, or the digest of a base's tree.
-    manifest: Digest,
-    tree: Arc<Tree>,
-    digest: Digest,
 }
