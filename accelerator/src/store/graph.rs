@@ -1,5 +1,6 @@
 //! Applications, base layers, and the graph of states and deltas.
 
+use super::prune::Kind;
 use super::{Pool, Store, StoreError, digest_of, prune};
 use crate::graph::{Arrow, Graph, State};
 use crate::plan::Delta;
@@ -59,7 +60,9 @@ impl Store {
             .await)?;
         let Some((tree,)): Option<(Vec<u8>,)> = row else { return Ok(None) };
         let tree = Tree::decode(&tree);
-        tree.map(Some).map_err(|source| StoreError::Damaged { digest, source })
+        let tree = tree.map_err(|source| StoreError::Damaged { digest, source })?;
+        self.note_use(Kind::Bases, digest).await;
+        Ok(Some(tree))
     }
 
     /// Keeps the tree of a base layer.
@@ -72,7 +75,9 @@ impl Store {
             .bind(&tree)
             .execute(pool)
             .await
-            .map(drop))
+            .map(drop))?;
+        self.note_use(Kind::Bases, digest).await;
+        Ok(())
     }
 
     /// Gives a state a name, beside others that it has.

@@ -3,7 +3,7 @@
 //!
 //! Only metadata are kept, never contents: what each layer holds, each image's merged tree, and the
 //! inputs of plans. All of it can be made anew from the registry, but plans that devices resume. Of what
-//! grows with every deployment, the last rows are kept (`prune`).
+//! grows, the rows that were used last are kept (`prune`).
 //!
 //! The two databases have the same tables and take the same SQL: `either!` has each query compiled for
 //! both.
@@ -26,6 +26,7 @@ use crate::layer::AppliedLayer;
 use crate::seek::Index;
 use crate::tree::Tree;
 use claim::Claims;
+use prune::Kind;
 use skiff_protocol::Digest;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
@@ -80,6 +81,7 @@ impl Store {
         let applied = AppliedLayer::decode(&applied)
             .map_err(|source| StoreError::Damaged { digest, source })?;
         let size = u64::try_from(size).unwrap_or(0);
+        self.note_use(Kind::Layers, digest).await;
         Ok(Some(StoredLayer { diff_id: digest_of(&diff_id), size, applied, index }))
     }
 
@@ -91,6 +93,7 @@ impl Store {
             .fetch_optional(pool)
             .await)?;
         let Some((Some(index),)): Option<(Option<Vec<u8>>,)> = row else { return Ok(None) };
+        self.note_use(Kind::Layers, digest).await;
         // One of another version counts as none: the layer's tar is read instead.
         Ok(Index::decode(&index).ok())
     }
@@ -111,7 +114,9 @@ impl Store {
             .bind(layer.index.as_deref())
             .execute(pool)
             .await
-            .map(drop))
+            .map(drop))?;
+        self.note_use(Kind::Layers, digest).await;
+        Ok(())
     }
 
     /// The tree of the image with this manifest, and its digest.
@@ -124,6 +129,7 @@ impl Store {
         let Some((tree, digest)): Option<(Vec<u8>, Vec<u8>)> = row else { return Ok(None) };
         let tree = Tree::decode(&tree)
             .map_err(|source| StoreError::Damaged { digest: manifest, source })?;
+        self.note_use(Kind::Images, manifest).await;
         Ok(Some((tree, digest_of(&digest))))
     }
 
@@ -143,7 +149,9 @@ impl Store {
             .bind(&digest.0[..])
             .execute(pool)
             .await
-            .map(drop))
+            .map(drop))?;
+        self.note_use(Kind::Images, manifest).await;
+        Ok(())
     }
 
     /// Keeps a plan's inputs.

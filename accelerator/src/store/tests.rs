@@ -262,6 +262,7 @@ async fn a_database_of_the_first_version_is_taken_over() {
             "DROP TABLE traces",
             "DROP TABLE hot_sets",
             "DROP TABLE predictions",
+            "DROP TABLE uses",
             "DELETE FROM _sqlx_migrations WHERE version > 1",
         ] {
             either!(store, |pool| sqlx::query(sql).execute(pool).await.map(drop)).unwrap();

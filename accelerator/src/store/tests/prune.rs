@@ -1,8 +1,10 @@
 //! What is not used any more goes.
 
-use super::Place;
+use super::{Place, layer};
+use crate::hot::Listed;
 use crate::plan::Delta;
 use crate::store::{Pool, Store, StoreError};
+use crate::tree::Tree;
 use skiff_protocol::Digest;
 
 /// Rows with these numbers as names and digests, all used once, long ago, the higher ones later.
@@ -51,15 +53,59 @@ async fn what_was_used_last_stays(place: &Place) {
     assert_eq!(plans, [[1], [5], [6]]);
 }
 
+/// Images, layers and bases, all used once, long ago, the higher ones later, but for the first.
+async fn so_do_images_layers_and_bases(place: &Place) {
+    let store = place.open().await.unwrap();
+    let tree = Tree::default();
+    for number in 1..35 {
+        let key = Digest([number; 32]);
+        store.put_layer(key, &layer(Some(b"index"))).await.unwrap();
+        store.put_tree(key, &tree, key).await.unwrap();
+        store.put_base(key, &tree).await.unwrap();
+        store.put_prediction(key, 1, &Listed::default()).await.unwrap();
+        let sql = "UPDATE uses SET used = $1 WHERE digest = $2";
+        let used = i64::from(number);
+        either!(store, |pool| sqlx::query(sql)
+            .bind(used)
+            .bind(&key.0[..])
+            .execute(pool)
+            .await
+            .map(drop))
+        .unwrap();
+    }
+    let first = Digest([1; 32]);
+    assert!(store.tree(first).await.unwrap().is_some());
+    assert!(store.base(first).await.unwrap().is_some());
+    assert!(store.layer(first).await.unwrap().is_some());
+    store.prune(3).await.unwrap();
+    let (mut layers, mut images, mut bases, mut predictions) = (vec![], vec![], vec![], vec![]);
+    for number in 1..35 {
+        let key = Digest([number; 32]);
+        layers.extend(store.layer(key).await.unwrap().map(|_| number));
+        images.extend(store.tree(key).await.unwrap().map(|_| number));
+        bases.extend(store.base(key).await.unwrap().map(|_| number));
+        predictions.extend(store.prediction(key, 1).await.unwrap().map(|_| number));
+    }
+    assert_eq!(images, [1, 33, 34]);
+    assert_eq!(bases, images);
+    assert_eq!(predictions, images);
+    assert_eq!(layers, [1].into_iter().chain(6..35).collect::<Vec<_>>(), "ten for an image");
+    let sql = "SELECT COUNT(*) FROM uses";
+    let uses: i64 = either!(store, |pool| sqlx::query_scalar(sql).fetch_one(pool).await).unwrap();
+    assert_eq!(uses, 36);
+}
+
 #[tokio::test]
 async fn sqlite_keeps_what_was_used_last() {
     what_was_used_last_stays(&Place::sqlite()).await;
+    so_do_images_layers_and_bases(&Place::sqlite()).await;
 }
 
 #[tokio::test]
 #[ignore = "tests/tests/database.rs runs it"]
 async fn postgres_keeps_what_was_used_last() {
     what_was_used_last_stays(&Place::postgres("last").await).await;
+    so_do_images_layers_and_bases(&Place::postgres("last_images").await).await;
 }
 
 /// More than are kept, put as deployments put them, by a program that was started anew.
