@@ -1,5 +1,5 @@
 //! Twenty updates of one image: the tree stays that of stock containerd, and its stack never gets
-//! deeper than 16 layers, since the 17th update lays all of it into one.
+//! deeper than 16 layers, since the 17th update lays all of it into one. The registry stays as it is.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use skiff_tests::compare::Tree;
@@ -75,7 +75,9 @@ fn versions(layout: &Layout) {
 struct Ground {
     // Dropped in this order: processes before the directory that they use.
     accelerator: Accelerator,
-    _registry: Registry,
+    registry: Registry,
+    /// Its files.
+    before: Tree,
     /// References and stock's trees, by version.
     versions: Vec<(String, Stock)>,
     sandbox: Sandbox,
@@ -94,9 +96,13 @@ impl Ground {
             (reference, stock)
         };
         let versions = (1..=VERSIONS).map(stock).collect();
-        let accelerator = Accelerator::start(&sandbox, &format!("http://{}", registry.host));
+        let directory = sandbox.directory("accelerator");
+        let url = format!("http://{}", registry.host);
+        let accelerator = Accelerator::start_with(&directory, &url, &["--cache-bytes", "0"]);
         drop(containerd);
-        Self { accelerator, _registry: registry, versions, sandbox }
+        let before = Tree::read(&registry.data()).unwrap();
+        registry.requests();
+        Self { accelerator, registry, before, versions, sandbox }
     }
 
     /// Pulls one version after the other and removes the one before; `look` gives the tree and the number
@@ -132,9 +138,17 @@ fn twenty_updates() {
     let containerd = Containerd::start(&ground.sandbox);
     let skiff = Skiff::containerd(&ground.sandbox, &containerd.socket());
     ground.update(&skiff, |image| (containerd.tree(image), containerd.committed().len()));
+    // A stock pull beside what lies on a layer that a stack was laid into.
+    let (reference, stock) = &ground.versions[0];
+    assert_eq!(stock.report(&containerd.stock(reference).tree), None, "a stock pull beside it");
 
     let root = ground.sandbox.directory("device");
     let skiff = Skiff::root(&ground.sandbox, &root);
     let layers = || fs::read_dir(root.join("snapshots")).unwrap().count();
     ground.update(&skiff, |image| (skiff.tree(image).unwrap(), layers()));
+    let requests = ground.registry.requests();
+    let read = requests.iter().filter(|one| ["GET", "HEAD"].contains(&&*one.method)).count();
+    assert!(read > 0 && read == requests.len(), "the registry was written to: {requests:?}");
+    let after = Tree::read(&ground.registry.data()).unwrap();
+    assert!(ground.before == after, "the registry's files have changed");
 }
