@@ -254,6 +254,7 @@ impl Client {
                     let reason = "what it says is not TLS".to_owned();
                     return HttpError::Strange { url, reason };
                 }
+                Verdict::Broken(reason) => return or(url, io::Error::other(reason)),
                 Verdict::Other => {}
             }
         }

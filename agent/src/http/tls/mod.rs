@@ -28,7 +28,7 @@ use futures_rustls::pki_types::pem::PemObject as _;
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use futures_rustls::rustls::client::Resumption;
 use futures_rustls::rustls::version::TLS13;
-use futures_rustls::rustls::{ClientConfig, RootCertStore};
+use futures_rustls::rustls::{ClientConfig, Error, RootCertStore};
 use std::cell::RefCell;
 use std::fs;
 use std::io;
@@ -136,7 +136,12 @@ impl SecurityOptions {
                 let key = PrivateKeyDer::from_pem_slice(&read(path)?)
                     .map_err(|_| invalid(path, "it holds no private key in PEM"))?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    let text = format!("it can't be used with {}: {error}", path.display());
+                    let why = match error {
+                        Error::General(why) => why,
+                        Error::InconsistentKeys(_) => "the key is that of another".to_owned(),
+                        _ => "it is damaged".to_owned(),
+                    };
+                    let text = format!("it can't be used with {}: {why}", path.display());
                     invalid(certificate, &text)
                 })?
             }

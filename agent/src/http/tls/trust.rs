@@ -18,6 +18,7 @@ use futures_rustls::rustls::{
     SignatureScheme,
 };
 use std::sync::Arc;
+use webpki::EndEntityCert;
 
 /// Another key than a pinned one.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,24 @@ impl Verifier {
     }
 }
 
+/// Names the certificate's names, which are there for people only in a build that has `Debug`.
+fn with_names(error: Error, certificate: &CertificateDer<'_>) -> Error {
+    let names = EndEntityCert::try_from(certificate);
+    match (error, names) {
+        (
+            Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                expected, ..
+            }),
+            Ok(names),
+        ) => {
+            let presented = names.valid_dns_names().map(str::to_owned).collect();
+            let error = CertificateError::NotValidForNameContext { expected, presented };
+            Error::InvalidCertificate(error)
+        }
+        (error, _) => error,
+    }
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -55,7 +74,7 @@ impl ServerCertVerifier for Verifier {
         if let Some(roots) = &self.roots {
             let all = SIGNATURES.all;
             verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, all)?;
-            verify_server_name(&parsed, name)?;
+            verify_server_name(&parsed, name).map_err(|error| with_names(error, certificate))?;
         }
         let key = Pin::of(&parsed.subject_public_key_info());
         if !self.pins.is_empty() && !self.pins.contains(&key) {

@@ -1,8 +1,13 @@
 //! What the failure of a TLS connection says, in a sentence.
+//!
+//! `rustls` and `webpki` write much of theirs with `Debug`, which the static binary leaves out (cross/README.md): nothing here
+//! is their text where that has such a part.
 
 use super::trust::OtherKey;
 use futures_rustls::pki_types::{ServerName, UnixTime};
-use futures_rustls::rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use futures_rustls::rustls::{
+    AlertDescription, CertificateError, Error, OtherError, PeerIncompatible,
+};
 use std::io;
 
 /// What a failure says.
@@ -14,6 +19,8 @@ pub enum Verdict {
     Denied(&'static str),
     /// What answers speaks no TLS.
     NoTls,
+    /// TLS ended, for a reason that may pass.
+    Broken(String),
     /// Nothing of this: the link, say.
     Other,
 }
@@ -27,14 +34,17 @@ pub fn verdict(error: &io::Error) -> Verdict {
             Verdict::Untrusted("it shows no certificate".to_owned())
         }
         Some(
-            Error::AlertReceived(
-                AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure,
-            )
+            Error::AlertReceived(AlertDescription::ProtocolVersion)
             | Error::PeerIncompatible(
                 PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13,
             ),
         ) => Verdict::Untrusted("it does not speak TLS 1.3".to_owned()),
+        Some(
+            Error::AlertReceived(AlertDescription::HandshakeFailure) | Error::PeerIncompatible(_),
+        ) => Verdict::Untrusted(
+            "it does not speak TLS 1.3 with TLS_CHACHA20_POLY1305_SHA256 and X25519".to_owned(),
+        ),
         Some(Error::AlertReceived(alert)) => match alert {
             AlertDescription::CertificateRequired => {
                 Verdict::Denied("it wants a client certificate; give one with --cert and --key")
@@ -52,9 +62,17 @@ pub fn verdict(error: &io::Error) -> Verdict {
                 "it does not take this device's certificate; is it from the CA that the accelerator \
                  has in --tls-client-ca?",
             ),
-            _ => Verdict::Other,
+            other => {
+                let number = u8::from(*other);
+                Verdict::Broken(format!("it says TLS alert {number} (RFC 8446, section 6)"))
+            }
         },
         Some(Error::InvalidMessage(_)) => Verdict::NoTls,
+        Some(
+            Error::InappropriateMessage { .. }
+            | Error::InappropriateHandshakeMessage { .. }
+            | Error::PeerMisbehaved(_),
+        ) => Verdict::Broken("it breaks the rules of TLS".to_owned()),
         _ => Verdict::Other,
     }
 }
@@ -82,16 +100,44 @@ fn certificate(error: &CertificateError) -> String {
                 ServerName::IpAddress(address) => std::net::IpAddr::from(*address).to_string(),
                 _ => String::new(),
             };
-            // They are written as `DnsName("a.example")`.
-            let names = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name));
-            let names: Vec<&str> = names.collect();
-            format!("its certificate is for {}, not for {expected}", names.join(", "))
+            match &*presented.join(", ") {
+                "" => format!("its certificate is not for {expected}"),
+                names => format!("its certificate is for {names}, not for {expected}"),
+            }
         }
         CertificateError::Other(error) => match error.0.downcast_ref::<OtherKey>() {
             Some(other) => other.to_string(),
-            None => error.to_string(),
+            None => format!("its certificate is not right: {}", path(error)),
         },
-        other => format!("its certificate is not right: {other}"),
+        CertificateError::BadEncoding => {
+            "its certificate is not right: it is damaged, or no X.509 version 3".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "its certificate is not right: the signature is of another key".to_owned()
+        }
+        CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not right: it may not be used by servers".to_owned()
+        }
+        CertificateError::UnhandledCriticalExtension => {
+            "its certificate is not right: it demands something that is not understood here".to_owned()
+        }
+        _ => "its certificate is not right: it is signed in a way that is not understood here".to_owned(),
+    }
+}
+
+/// What is wrong on the way from a certificate to its CA.
+fn path(error: &OtherError) -> &'static str {
+    match error.0.downcast_ref::<webpki::Error>() {
+        Some(webpki::Error::CaUsedAsEndEntity) => {
+            "it is that of a CA; let the CA issue one for the accelerator, or use --pin"
+        }
+        Some(webpki::Error::EndEntityUsedAsCa | webpki::Error::PathLenConstraintViolated) => {
+            "what has issued it may not issue certificates"
+        }
+        Some(webpki::Error::NameConstraintViolation) => {
+            "its CA may not issue certificates for such a name"
+        }
+        _ => "the way from it to its CA can't be followed",
     }
 }
 
