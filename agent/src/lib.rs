@@ -20,6 +20,7 @@
 //! | `pause` | waits between tries |
 //! | `target` | where images go: containerd, or a plain directory |
 //! | `containerd` | containerd's gRPC API over its Unix socket |
+//! | `json` | one reader and one writer of JSON |
 //! | `state` | the agent's own directory: lock and scratch |
 //! | `sync` | brings data to the disk |
 //! | `sys` | system calls that rustix does not have |
@@ -37,6 +38,7 @@ pub mod holder;
 pub mod http;
 pub mod hydrate;
 pub mod inflate;
+pub mod json;
 pub mod pause;
 pub mod platform;
 pub mod pull;

@@ -1,6 +1,7 @@
 //! What the agent says while it works: a line that changes on a terminal, nothing on a pipe, JSON
 //! lines with `--json`.
 
+use crate::json;
 use crate::target::HeldImage;
 use serde::{Deserialize, Serialize};
 use skiff_protocol::response::{Phase, Plan, Progress};
@@ -70,7 +71,8 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold_files: Option<u64>,
     /// Wall-clock time.
-    pub seconds: f64,
+    #[serde(serialize_with = "json::seconds")]
+    pub seconds: Duration,
     /// What the pull would receive (`--dry-run`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would_receive: Option<u64>,
@@ -80,16 +82,46 @@ pub struct Summary {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event<'a> {
-    Accelerator { phase: &'a str, done: u64, total: u64 },
-    HeldUnknown { image: &'a str },
-    Plan { packs: u32, content_bytes: u64, wire_bytes: u64, exact: bool },
-    Transferred { content_bytes: u64, of: u64 },
-    Damaged { contents: u32 },
-    Resumed { contents: u32, bytes: u64 },
-    Waiting { reason: &'a str, seconds: f64 },
-    Eager { reason: &'a str },
-    Cold { files: usize },
-    Hydrating { files: usize, bytes: u64 },
+    Accelerator {
+        phase: &'a str,
+        done: u64,
+        total: u64,
+    },
+    HeldUnknown {
+        image: &'a str,
+    },
+    Plan {
+        packs: u32,
+        content_bytes: u64,
+        wire_bytes: u64,
+        exact: bool,
+    },
+    Transferred {
+        content_bytes: u64,
+        of: u64,
+    },
+    Damaged {
+        contents: u32,
+    },
+    Resumed {
+        contents: u32,
+        bytes: u64,
+    },
+    Waiting {
+        reason: &'a str,
+        #[serde(serialize_with = "json::seconds")]
+        seconds: Duration,
+    },
+    Eager {
+        reason: &'a str,
+    },
+    Cold {
+        files: usize,
+    },
+    Hydrating {
+        files: usize,
+        bytes: u64,
+    },
     Committing,
     Done(&'a Summary),
 }
@@ -185,9 +217,9 @@ impl Report {
 
     /// Something failed that may pass.
     pub fn waiting(&mut self, reason: &str, pause: Duration) {
-        let seconds = pause.as_secs_f64();
-        self.event(&Event::Waiting { reason, seconds });
-        self.line(&format!("{reason}; trying again in {seconds:.0} s"));
+        self.event(&Event::Waiting { reason, seconds: pause });
+        let seconds = (milliseconds(pause) + 500) / 1000;
+        self.line(&format!("{reason}; trying again in {seconds} s"));
     }
 
     /// Everything is there and is being made durable.
@@ -215,12 +247,12 @@ impl Report {
             None => String::new(),
         };
         self.out(format!(
-            "received {}, sent {}, {} request{}, {:.1} s{cold}\n",
+            "received {}, sent {}, {} request{}, {} s{cold}\n",
             size(summary.bytes_received),
             size(summary.bytes_sent),
             summary.requests,
             if summary.requests == 1 { "" } else { "s" },
-            summary.seconds
+            fraction(milliseconds(summary.seconds), 100, 10)
         ));
     }
 
@@ -288,7 +320,7 @@ pub fn is_terminal() -> bool {
 }
 
 fn line(value: &impl Serialize) -> String {
-    let mut line = serde_json::to_string(value).unwrap_or_default();
+    let mut line = json::text(value).unwrap_or_default();
     line.push('\n');
     line
 }
@@ -302,17 +334,25 @@ fn of(done: u64, total: u64) -> String {
     if total == 0 { size(done) } else { format!("{} of {}", size(done), size(total)) }
 }
 
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2)
+}
+
 /// Bytes for people, in units of 1000.
-#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "kB", "MB"] {
-        if value < 1000.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1000.0;
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", fraction(bytes, 100, 10)),
+        1_000_000..1_000_000_000 => format!("{} MB", fraction(bytes, 100_000, 10)),
+        _ => format!("{} GB", fraction(bytes, 10_000_000, 100)),
     }
-    format!("{value:.2} GB")
+}
+
+/// A number of which the last digit counts so much, with one digit behind the point or two (10, 100).
+fn fraction(number: u64, last: u64, point: u64) -> String {
+    let rounded = number.saturating_add(last / 2) / last;
+    let digits = if point == 10 { 1 } else { 2 };
+    format!("{}.{:0digits$}", rounded / point, rounded % point)
 }
 
 #[cfg(test)]
@@ -323,8 +363,11 @@ mod tests {
             (0, "0 B"),
             (999, "999 B"),
             (1000, "1.0 kB"),
+            (12_349, "12.3 kB"),
+            (12_350, "12.4 kB"),
             (74_100_000, "74.1 MB"),
             (2_500_000_000, "2.50 GB"),
+            (2_054_999_999, "2.05 GB"),
         ] {
             assert_eq!(super::size(bytes), text);
         }

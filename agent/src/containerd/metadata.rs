@@ -1,16 +1,13 @@
 //! Reads index, manifest and config of an image as streams of JSON: what is looked for is kept,
 //! whatever the documents' length.
 
+use crate::json;
 use serde::Deserialize;
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer as _, IgnoredAny, SeqAccess, Visitor,
-};
-use serde_json::Deserializer;
-use serde_json::de::IoRead;
+use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use thiserror::Error;
 
 /// A document is not what it should be.
@@ -62,20 +59,6 @@ pub struct IndexPlatform {
     pub architecture: String,
 }
 
-/// A document as it is read, of one type whatever it comes from: the parser is made again for each
-/// type of its input.
-type Document<'a> = Deserializer<IoRead<BufReader<&'a mut dyn Read>>>;
-
-fn document(input: &mut dyn Read) -> Document<'_> {
-    Deserializer::from_reader(BufReader::with_capacity(4096, input))
-}
-
-fn whole<T: DeserializeOwned>(input: &mut dyn Read) -> Result<T, MetadataError> {
-    let mut document = document(input);
-    let read = T::deserialize(&mut document).and_then(|read| document.end().map(|()| read));
-    read.map_err(MetadataError::Json)
-}
-
 /// Whether an index lists this manifest.
 pub fn index_lists(index: &mut dyn Read, manifest: &Digest) -> Result<bool, MetadataError> {
     let mut listed = false;
@@ -90,7 +73,7 @@ pub fn each_in_index(
     each: &mut dyn FnMut(IndexEntry),
 ) -> Result<(), MetadataError> {
     let seed = Field { name: "manifests", inner: Each(each, std::marker::PhantomData) };
-    document(index).deserialize_map(seed).map(drop).map_err(MetadataError::Json)
+    json::document(index).deserialize_map(seed).map(drop).map_err(MetadataError::Json)
 }
 
 /// Reads a manifest.
@@ -104,7 +87,7 @@ pub fn read_manifest(manifest: &mut dyn Read) -> Result<Manifest, MetadataError>
     struct Descriptor {
         digest: String,
     }
-    let document: Document = whole(manifest)?;
+    let document: Document = json::read(manifest).map_err(MetadataError::Json)?;
     let config = Digest::parse(&document.config.digest).ok_or(MetadataError::Digest)?;
     Ok(Manifest { config, layers: document.layers.0 })
 }
@@ -120,7 +103,7 @@ pub fn read_config(config: &mut dyn Read) -> Result<Config, MetadataError> {
     struct RootFs {
         diff_ids: Chain,
     }
-    let document: Document = whole(config)?;
+    let document: Document = json::read(config).map_err(MetadataError::Json)?;
     let Chain { id, layers } = document.rootfs.diff_ids;
     Ok(Config { chain_id: id.ok_or(MetadataError::Digest)?, layers })
 }

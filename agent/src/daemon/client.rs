@@ -2,6 +2,7 @@
 
 use super::DaemonError;
 use super::message::Request;
+use crate::json;
 use crate::report::Said;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -15,11 +16,10 @@ pub fn connect(socket: &Path) -> Option<UnixStream> {
 /// Asks, and relays what the daemon says; gives the exit code.
 pub fn ask(mut daemon: UnixStream, request: &Request) -> Result<u8, DaemonError> {
     let lost = DaemonError::Lost;
-    let mut line = serde_json::to_vec(request).map_err(|e| lost(e.into()))?;
-    line.push(b'\n');
-    daemon.write_all(&line).map_err(lost)?;
+    let line = json::text(request).map_err(|e| lost(e.into()))? + "\n";
+    daemon.write_all(line.as_bytes()).map_err(lost)?;
     for line in BufReader::new(daemon).lines() {
-        let said = serde_json::from_str(&line.map_err(lost)?).map_err(|e| lost(e.into()))?;
+        let said = json::read(&mut line.map_err(lost)?.as_bytes()).map_err(|e| lost(e.into()))?;
         // A closed pipe ends quietly.
         match said {
             Said::Out(text) => drop(std::io::stdout().lock().write_all(text.as_bytes())),

@@ -5,6 +5,7 @@ use super::message::{PullRequest, Request};
 use crate::applications;
 use crate::exit::{self, Failed};
 use crate::hydrate::Hydration;
+use crate::json;
 use crate::pull::{Laziness, PullOptions, pull};
 use crate::report::{Report, Said};
 use crate::target::Target;
@@ -38,7 +39,8 @@ impl Daemon {
     async fn converse(self: Rc<Self>, stream: UnixStream) {
         let mut line = String::new();
         let read = BufReader::new(stream.clone()).take(LONGEST).read_line(&mut line).await;
-        let Ok(request) = read.and_then(|_| Ok(serde_json::from_str::<Request>(&line)?)) else {
+        let Ok(request) = read.and_then(|_| Ok(json::read::<Request>(&mut line.as_bytes())?))
+        else {
             return;
         };
         let (tell, told) = bounded(BACKLOG);
@@ -46,9 +48,8 @@ impl Daemon {
             let mut stream = stream;
             // Whoever does not listen any more changes nothing: what was begun goes on.
             while let Ok(said) = told.recv().await {
-                let mut line = serde_json::to_vec(&said).unwrap_or_default();
-                line.push(b'\n');
-                if stream.write_all(&line).await.is_err() {
+                let line = json::text(&said).unwrap_or_default() + "\n";
+                if stream.write_all(line.as_bytes()).await.is_err() {
                     break;
                 }
             }

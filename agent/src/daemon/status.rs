@@ -2,6 +2,7 @@
 
 use super::{Daemon, processes};
 use crate::hydrate::Hydration;
+use crate::json;
 use crate::report::size;
 use serde::Serialize;
 
@@ -73,7 +74,7 @@ impl Daemon {
         for hydration in self.hydrations.borrow().iter() {
             let found = Hydrating::of(hydration);
             if json {
-                text += &serde_json::to_string(&found).unwrap_or_default();
+                text += &json::text(&found).unwrap_or_default();
                 text.push('\n');
             } else {
                 text += &found.text();

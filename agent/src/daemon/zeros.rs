@@ -6,6 +6,7 @@
 
 use super::processes;
 use crate::hydrate::Unguarded;
+use crate::json;
 use crate::state::StateError;
 use crate::sync;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ impl Zeros {
     /// For `skiff status`.
     pub fn line(&self, json: bool) -> String {
         if json {
-            return serde_json::to_string(self).unwrap_or_default() + "\n";
+            return json::text(self).unwrap_or_default() + "\n";
         }
         let who = match &*self.processes.join(", ") {
             "" => "processes that have ended".to_owned(),
@@ -42,7 +43,7 @@ fn place(state: &Path) -> PathBuf {
 /// Those that are known.
 pub fn read(state: &Path) -> Vec<Zeros> {
     let text = fs::read_to_string(place(state)).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    text.lines().filter_map(|line| json::read(&mut line.as_bytes()).ok()).collect()
 }
 
 /// Adds files, with the processes that have them open.

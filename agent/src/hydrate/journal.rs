@@ -4,13 +4,14 @@
 //! their files. A row is `Filled` when its files are whole, and `Done` only when they are known to be on the disk,
 //! so that a power cut at worst fetches a content again.
 
+use crate::json;
 use crate::pull::Holding;
 use crate::state::StateError;
 use crate::sync;
 use serde::{Deserialize, Serialize};
 use skiff_protocol::Digest;
 use std::fs::File;
-use std::io::{BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "journal";
@@ -60,15 +61,16 @@ impl Journal {
     /// Writes it down in this directory, durably.
     pub fn write(&self, directory: &Path) -> Result<(), StateError> {
         let path = directory.join(NAME);
-        let text = serde_json::to_vec(self).map_err(|e| StateError::io(&path, e.into()))?;
-        sync::replace(&path, |file| file.write_all(&text)).map_err(|e| StateError::io(&path, e))
+        let text = json::text(self).map_err(|e| StateError::io(&path, e.into()))?;
+        sync::replace(&path, |file| file.write_all(text.as_bytes()))
+            .map_err(|e| StateError::io(&path, e))
     }
 
     /// Reads that of this directory.
     pub fn read(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(NAME);
-        let file = File::open(&path).map_err(|e| StateError::io(&path, e))?;
-        serde_json::from_reader(BufReader::new(file)).map_err(|_| StateError::Damaged { path })
+        let mut file = File::open(&path).map_err(|e| StateError::io(&path, e))?;
+        json::read(&mut file).map_err(|_| StateError::Damaged { path })
     }
 
     /// A layer is about to be moved.

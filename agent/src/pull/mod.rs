@@ -160,7 +160,7 @@ pub async fn pull(
         summary.bytes_received = context.client.counters().received();
         summary.bytes_sent = context.client.counters().sent();
         summary.requests = context.client.requests();
-        summary.seconds = started.elapsed().as_secs_f64();
+        summary.seconds = started.elapsed();
         Ok(summary)
     };
     let result = result.await;
