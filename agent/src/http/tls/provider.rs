@@ -1,8 +1,8 @@
-//! The algorithms: two cipher suites, one key exchange, and the signatures that certificates have. What is not named
+//! The algorithms: one cipher suite, one key exchange, and the signatures that certificates have. What is not named
 //! here, the linker leaves out of the binary.
 //!
-//! ChaCha20 stands first: small boards have no instructions for AES, and no link that is slow enough to need this
-//! program is too fast for it elsewhere.
+//! ChaCha20: small boards have no instructions for AES, and no link that is slow enough to need this program is too fast
+//! for it elsewhere. Whatever speaks TLS 1.3 has it: the accelerator, and OpenSSL, which proxies are built with.
 
 use super::p256;
 use futures_rustls::pki_types::{PrivateKeyDer, SignatureVerificationAlgorithm};
@@ -19,10 +19,7 @@ use webpki::ring as signed;
 /// All of them.
 pub fn provider() -> CryptoProvider {
     CryptoProvider {
-        cipher_suites: vec![
-            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-            cipher_suite::TLS13_AES_128_GCM_SHA256,
-        ],
+        cipher_suites: vec![cipher_suite::TLS13_CHACHA20_POLY1305_SHA256],
         kx_groups: vec![kx_group::X25519],
         signature_verification_algorithms: SIGNATURES,
         secure_random: &Kernel,
@@ -86,8 +83,7 @@ impl KeyProvider for Keys {
         {
             return Ok(key);
         }
-        let none = "its key is none that is understood here: P-256, Ed25519 or RSA";
-        let key = sign::RsaSigningKey::new(&key).map_err(|_| Error::General(none.to_owned()))?;
-        Ok(Arc::new(key))
+        let none = "its key is none that is understood here: ECDSA on P-256, or Ed25519";
+        Err(Error::General(none.to_owned()))
     }
 }
