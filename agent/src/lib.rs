@@ -5,6 +5,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `command` | from the command line to what the others do |
 //! | `cli` | the command line |
 //! | `pull` | one deployment, from request to commit |
 //! | `applications` | images that are deployed and taken back together |
@@ -31,6 +32,7 @@ pub mod applications;
 pub mod apply;
 pub mod cli;
 pub mod cold;
+pub mod command;
 pub mod containerd;
 pub mod daemon;
 pub mod exit;

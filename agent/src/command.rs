@@ -1,21 +1,22 @@
-//! The program `skiff`: from the command line to what the library does.
+//! The program `skiff`: from the command line to what the other modules do.
 
+use crate::applications::{self, Name};
+use crate::cli::{self, Command, Options};
+use crate::daemon::{self, PullRequest, Request};
+use crate::exit::{self, Failed};
+use crate::holder;
+use crate::http::Security;
+use crate::pull::{Laziness, PullOptions, pull};
+use crate::report::{self, Report, json_line};
+use crate::state::{Lock, StateDir};
+use crate::target::{ImageRecord, ListedImage, Target};
+use crate::trace::{self, trace};
 use serde::Serialize;
-use skiff::applications::{self, Name};
-use skiff::cli::{self, Command, Options};
-use skiff::daemon::{self, PullRequest, Request};
-use skiff::exit::{self, Failed};
-use skiff::holder;
-use skiff::http::Security;
-use skiff::pull::{Laziness, PullOptions, pull};
-use skiff::report::{self, Report, json_line};
-use skiff::state::{Lock, StateDir};
-use skiff::target::{ImageRecord, ListedImage, Target};
-use skiff::trace::{self, trace};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-fn main() -> ExitCode {
+/// Does what the command line says.
+pub fn main() -> ExitCode {
     // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in
     // snapshots are set one by one.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
