@@ -2,8 +2,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `p256` | one of them that is not `ring`'s |
 //! | `provider` | the few algorithms that are in the binary |
+//! | `p256` | those of them that are not `ring`'s |
+//! | `der` | how its keys and signatures are written |
 //! | `trust` | CAs or pinned keys |
 //! | `verdict` | what a failure says of the accelerator, or of this device |
 //!
@@ -12,6 +13,7 @@
 //! whoever can set the clock (or hold it back at the start) could otherwise bring an old, stolen certificate back. A device that has no clock
 //! pins the key: then names and dates are not looked at, and a key that is lost is replaced by another pin.
 
+mod der;
 mod p256;
 mod provider;
 mod trust;

@@ -6,7 +6,7 @@
 
 use super::p256;
 use futures_rustls::pki_types::{PrivateKeyDer, SignatureVerificationAlgorithm};
-use futures_rustls::rustls::crypto::ring::{cipher_suite, kx_group, sign};
+use futures_rustls::rustls::crypto::ring::cipher_suite;
 use futures_rustls::rustls::crypto::{
     CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
 };
@@ -20,7 +20,7 @@ use webpki::ring as signed;
 pub fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![cipher_suite::TLS13_CHACHA20_POLY1305_SHA256],
-        kx_groups: vec![kx_group::X25519],
+        kx_groups: vec![&p256::Group],
         signature_verification_algorithms: SIGNATURES,
         secure_random: &Kernel,
         key_provider: &Keys,
@@ -55,7 +55,7 @@ const IN_HANDSHAKES: &[(SignatureScheme, &[&dyn SignatureVerificationAlgorithm])
 
 /// The kernel's randomness. It waits until there is some, after boot.
 #[derive(Debug)]
-struct Kernel;
+pub struct Kernel;
 
 impl SecureRandom for Kernel {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), GetRandomFailed> {
@@ -78,12 +78,7 @@ impl KeyProvider for Keys {
         if let Some(key) = p256::Key::read(&key) {
             return Ok(Arc::new(key));
         }
-        if let PrivateKeyDer::Pkcs8(key) = &key
-            && let Ok(key) = sign::any_eddsa_type(key)
-        {
-            return Ok(key);
-        }
-        let none = "its key is none that is understood here: ECDSA on P-256, or Ed25519";
+        let none = "its key is none that is understood here: ECDSA on P-256";
         Err(Error::General(none.to_owned()))
     }
 }

@@ -43,7 +43,7 @@ pub fn verdict(error: &io::Error) -> Verdict {
         Some(
             Error::AlertReceived(AlertDescription::HandshakeFailure) | Error::PeerIncompatible(_),
         ) => Verdict::Untrusted(
-            "it does not speak TLS 1.3 with TLS_CHACHA20_POLY1305_SHA256 and X25519".to_owned(),
+            "it does not speak TLS 1.3 with TLS_CHACHA20_POLY1305_SHA256 and secp256r1".to_owned(),
         ),
         Some(Error::AlertReceived(alert)) => match alert {
             AlertDescription::CertificateRequired => {
