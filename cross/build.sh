@@ -51,10 +51,12 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET
 unset CC CFLAGS
 export CC_aarch64_unknown_linux_musl=$toolchain/clang CC_armv7_unknown_linux_musleabihf=$toolchain/clang
 export CC_arm_unknown_linux_musleabihf=$toolchain/clang CC_x86_64_unknown_linux_musl=$toolchain/clang
-export CFLAGS_x86_64_unknown_linux_musl="-nostdlibinc -DRING_CORE_NOSTDLIBINC=1 -D__MM_MALLOC_H"
-export CFLAGS_armv7_unknown_linux_musleabihf=-mthumb
-# Without it clang compiles for ARMv7 wherever floats are in registers.
-export CFLAGS_arm_unknown_linux_musleabihf=-mcpu=arm1176jzf-s
+no_unwinding="-fno-unwind-tables -fno-asynchronous-unwind-tables"
+export CFLAGS_aarch64_unknown_linux_musl=$no_unwinding
+export CFLAGS_x86_64_unknown_linux_musl="$no_unwinding -nostdlibinc -DRING_CORE_NOSTDLIBINC=1 -D__MM_MALLOC_H"
+export CFLAGS_armv7_unknown_linux_musleabihf="$no_unwinding -mthumb"
+# Without -mcpu clang compiles for ARMv7 wherever floats are in registers.
+export CFLAGS_arm_unknown_linux_musleabihf="$no_unwinding -mcpu=arm1176jzf-s"
 # Debian's compiler is a stable one, and building std is not.
 PATH=$toolchain:$PATH RUSTC=$toolchain/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/cross/build \
     "$toolchain/cargo" build --release --locked --config "$here/config.toml" --config profile.release.strip=$strip \

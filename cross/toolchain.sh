@@ -66,6 +66,13 @@ source=$new/usr/lib/rustlib/src/rust
 [[ -e $source/library/std/Cargo.toml ]] || fail "rust-web-src has no library/std below usr/lib/rustlib/src/rust"
 # Of the compiler's own source only the standard library is built.
 rm -rf "$source"/{compiler,src,debian} "$new/usr/share"
+# anyhow keeps the printing of backtraces in, with the reading of symbols' names, 22 KB, and there is no feature to leave it
+# out. These binaries have no symbols and no unwinder, so a backtrace can't be anything but disabled: the library is told.
+backtrace=$source/library/std/src/backtrace.rs
+sed -i -e 's|^    fn enabled() -> bool {$|&\n        return false;|' \
+    -e 's|^        let capture = match &self.inner {$|        if true {\n            return fmt.write_str("disabled backtrace");\n        }\n&|' "$backtrace"
+(($(grep -cE '^ +return false;$|"disabled backtrace"\);$' "$backtrace") == 3)) ||
+    fail "std's backtrace.rs is not as it was: the places that are to be changed are not there"
 
 # Objects for rustc's link line that are linker scripts: nothing is in the first two. Nothing unwinds in these
 # programs, but std::backtrace names an unwinder: its entry goes to a function that returns at once, without calling

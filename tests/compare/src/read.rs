@@ -25,7 +25,7 @@ pub struct ReadError {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "can't read the {} of {:?}", self.what, self.path)
+        write!(f, "can't read the {} of {}", self.what, self.path.display())
     }
 }
 
