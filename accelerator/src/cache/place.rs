@@ -3,7 +3,7 @@
 //! ```text
 //! DATA/cache/              locked (flock) by the one `serve` that has them
 //!   layers/, packs/
-//!   ingest-PID/            the same for an `ingest` beside it, locked by that; removed at its end
+//!   ingest-PID-N/          the same for an `ingest` beside it, locked by that; removed at its end
 //! ```
 //!
 //! What is in a cache is kept in its process's memory, so that two processes can't have one. Metadata they share: a
@@ -40,12 +40,13 @@ impl Place {
 
     /// Caches of this process alone, for a while.
     pub fn of_ingest(data: &Path) -> io::Result<Self> {
-        let path = data.join("cache").join(format!("{INGEST}{}", std::process::id()));
-        loop {
+        // Processes in two containers may have one number.
+        for number in 0u32.. {
+            let name = format!("{INGEST}{}-{number}", std::process::id());
+            let path = data.join("cache").join(name);
             fs::create_dir_all(&path)?;
-            // A service that starts just now may take it for one that was left.
-            let locked = lock(&path);
-            match locked {
+            match lock(&path) {
+                // A service that starts just now may have taken it for one that was left.
                 Ok(Some(_lock)) if path.exists() => {
                     return Ok(Self { path, _lock, is_temporary: true });
                 }
@@ -53,6 +54,7 @@ impl Place {
                 _ => {}
             }
         }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// The directory.
@@ -104,13 +106,15 @@ mod tests {
     fn one_service_has_the_caches_and_ingests_have_their_own() {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
-        let left = data.join("cache/ingest-1");
+        let left = data.join("cache/ingest-1-0");
         fs::create_dir_all(&left).unwrap();
         fs::write(left.join("file"), "x").unwrap();
         let ingest = Place::of_ingest(&data).unwrap();
         let service = Place::of_service(&data).unwrap().unwrap();
         assert!(!left.exists(), "what a dead one left is removed");
         assert!(ingest.path().exists(), "what a living one has is not");
+        let other = Place::of_ingest(&data).unwrap();
+        assert_ne!(other.path(), ingest.path());
         assert!(Place::of_service(&data).unwrap().is_none());
         assert!(service.path().exists());
         let path = ingest.path().to_owned();
