@@ -92,6 +92,9 @@ mod tests {
         Held { manifest: Digest([0; 32]), depth, tree }
     }
 
+    /// Its name, what is held, layers above, the parent, entries on it.
+    type Row = (&'static str, Vec<Held>, u16, Option<usize>, usize);
+
     #[test]
     fn the_nearest_image_that_has_room_is_the_parent() {
         let names = [dir("d"), file("d/a", 1), file("d/b", 2), file("d/c", 3)];
@@ -100,7 +103,7 @@ mod tests {
         let far = large(&[file("x", 1), file("y", 2), file("z", 3)]);
         let unknown = Held { tree: None, ..held(Tree::default(), 1) };
         let full = vec![held(near.clone(), MAX_DEPTH - 1)];
-        let rows: [(&str, Vec<Held>, u16, Option<usize>, usize); 8] = [
+        let rows: [Row; 8] = [
             ("nothing is held", vec![], 0, None, 4),
             ("one is unknown", vec![unknown.clone()], 0, None, 4),
             ("one is far", vec![held(far.clone(), 1)], 0, None, 4),
