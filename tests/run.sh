@@ -55,6 +55,11 @@ rest() {
     part lazy-real 240 cargo test --release --locked -p skiff-tests --test lazy_real -- --nocapture
 }
 
+# The memory of the program that devices get. It needs the cross build, and the machine's one setting for leases.
+last() {
+    part memory-static 180 tests/memory_static.sh
+}
+
 chosen=$*
 is_chosen() { [[ -z $chosen || " $chosen " == *" $1 "* ]]; }
 
@@ -72,7 +77,7 @@ part() { # NAME BUDGET-SECONDS COMMAND...
 names() { (part() { echo "$1"; }; for chain in "$@"; do "$chain"; done); }
 has_chosen() { local name; for name in $(names "$1"); do is_chosen "$name" && return; done; return 1; }
 
-known=$(names first devices rest)
+known=$(names first devices rest last)
 for name in "$@"; do
     grep -qxF -e "$name" <<<"$known" ||
         { echo "tests/run.sh: no part $name; there are:" $known >&2; exit 2; }
@@ -113,6 +118,7 @@ else
     devices
     rest
 fi
+last
 printf '\n'
 cat "$work"/[0-9]
 printf '%-12s %5d s\n' 'in all' "$SECONDS"

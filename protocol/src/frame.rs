@@ -176,13 +176,52 @@ pub async fn read<'b, R: embedded_io_async::Read>(
     reader: &mut R,
     buffer: &'b mut Buffer,
 ) -> Result<Frame<'b>, FrameError<R::Error>> {
-    let mut header = [0; HEADER_LEN];
-    reader.read_exact(&mut header).await?;
-    let header = Header::parse(header).map_err(FrameError::Protocol)?;
-    fit(buffer, header.len)?;
-    reader.read_exact(buffer).await?;
-    header.check(buffer).map_err(FrameError::Protocol)?;
-    Ok(Frame { kind: header.kind, payload: buffer })
+    let mut begun = Begun::default();
+    begun.read_on(reader, buffer).await?;
+    begun.finish(buffer).map_err(FrameError::Protocol)
+}
+
+/// How far a frame has been read, by one who may give up waiting for the rest of it, and go on later with the same buffer.
+#[derive(Debug, Default)]
+pub struct Begun {
+    header: [u8; HEADER_LEN],
+    /// Bytes of the header, and then of the payload.
+    have: usize,
+}
+
+impl Begun {
+    /// Reads until the frame is whole. May be dropped at any time, if the reader's `read` may.
+    pub async fn read_on<R: embedded_io_async::Read>(
+        &mut self,
+        reader: &mut R,
+        buffer: &mut Buffer,
+    ) -> Result<(), FrameError<R::Error>> {
+        loop {
+            let missing = match self.header.get_mut(self.have..).filter(|rest| !rest.is_empty()) {
+                Some(rest) => rest,
+                None => {
+                    let header = Header::parse(self.header).map_err(FrameError::Protocol)?;
+                    fit(buffer, header.len)?;
+                    match buffer.get_mut(self.have - HEADER_LEN..) {
+                        Some(rest) if !rest.is_empty() => rest,
+                        _ => return Ok(()),
+                    }
+                }
+            };
+            match reader.read(missing).await.map_err(FrameError::Io)? {
+                0 => return Err(FrameError::Protocol(Error::Truncated)),
+                read => self.have += read,
+            }
+        }
+    }
+
+    /// The frame, which is whole. The next one may begin.
+    pub fn finish<'b>(&mut self, buffer: &'b Buffer) -> Result<Frame<'b>, Error> {
+        let Self { header, .. } = core::mem::take(self);
+        let header = Header::parse(header)?;
+        header.check(buffer)?;
+        Ok(Frame { kind: header.kind, payload: buffer })
+    }
 }
 
 /// [`read`] for a reader that blocks.

@@ -7,7 +7,7 @@ use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{Accelerator, Sandbox, Skiff, SkiffDaemon, alone, end_holder, wait_for};
 use skiff_tests::layout::{Image, Layer, Layout};
-use skiff_tests::startable::{IMAGE, Startable};
+use skiff_tests::startable::{FILLER, IMAGE, Startable};
 use skiff_tests::tarball::Entry;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -334,6 +334,23 @@ fn a_cold_program_runs_from_an_image_that_is_mounted() {
     assert_eq!(run().unwrap().stdout, b"it runs\n");
     drop(writer);
     unmount(&point, UnmountFlags::DETACH).unwrap();
+}
+
+#[test]
+fn local_copies_wait_for_no_stream_and_it_goes_on_where_it_was() {
+    let _alone = alone();
+    let old = [Entry::directory("d/"), Entry::file("d/was", noise(5, 3 << 20))];
+    let new = [Entry::directory("d/"), Entry::file("d/is", noise(5, 3 << 20))];
+    let cold = Entry::file("d/cold", noise(6, SIZE));
+    // The stream stands still in the middle of a frame.
+    let it = Startable::new(&old, &[&new[..], &[cold]].concat());
+    assert!(!it.is_cold("d/is") && it.is_cold("d/cold"));
+    assert!(it.read("d/is") == noise(5, 3 << 20) && it.read("d/cold") == noise(6, SIZE));
+    let before = it.relay.counts();
+    it.relay.release();
+    it.daemon().wait_until_warm();
+    assert_eq!(it.relay.counts().connections, before.connections, "the stream went on");
+    assert_eq!(it.read(FILLER).len(), 4 << 20);
 }
 
 #[test]

@@ -122,7 +122,11 @@ fn check_update(pair: &Service, update: &Outcome, gzip: u64) {
 fn check_memory(what: &str, outcome: &Outcome) {
     println!("{what}: peak RSS {} KiB", outcome.peak_rss / KIB);
     assert!(outcome.peak_rss > 0, "{what}: no RSS was measured");
-    assert!(outcome.peak_rss <= 8 * MIB, "{what}: peak RSS {} KiB", outcome.peak_rss / KIB);
+    assert!(
+        outcome.peak_rss <= Skiff::most_rss(),
+        "{what}: peak RSS {} KiB",
+        outcome.peak_rss / KIB
+    );
 }
 
 /// Runs an image until its program answers.

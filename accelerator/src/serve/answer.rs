@@ -246,6 +246,7 @@ async fn shipment<'s, L: Library>(
         have,
         ratio: prepared.ratio,
         urgent: request.hydration.urgent,
+        starts: (request.hydration.cold_files > 0).then_some(request.hydration.deployment),
     })
 }
 

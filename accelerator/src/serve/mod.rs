@@ -26,6 +26,7 @@ pub mod frames;
 mod images;
 pub mod library;
 mod listen;
+mod lull;
 pub mod metrics;
 mod patience;
 mod prepared;

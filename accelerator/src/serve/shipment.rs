@@ -10,7 +10,9 @@ use super::answer::Ended;
 use super::body::Sink;
 use super::frames;
 use super::library::Library;
+use super::lull;
 use super::refusal::Refusal;
+use super::urgent::Deployment;
 use crate::packs::ahead::Ahead;
 use crate::packs::cut::{Cutter, PackError};
 use crate::packs::framed::{Pack, sliced_len};
@@ -21,6 +23,7 @@ use skiff_protocol::limits::MAX_PAYLOAD;
 use skiff_protocol::{Digest, Ranges};
 use std::sync::Arc;
 use tokio::sync::AcquireError;
+use tokio::time::Instant;
 
 /// Bytes given to the connection at once: what an urgent answer may have to wait for (`listen`).
 const STEP: usize = MAX_PAYLOAD;
@@ -41,6 +44,8 @@ pub(crate) struct Shipment<'s, L: Library> {
     pub(crate) ratio: u64,
     /// A program on the device waits for it.
     pub(crate) urgent: bool,
+    /// The deployment of a device that starts its programs before everything is there.
+    pub(crate) starts: Option<Deployment>,
 }
 
 impl<L: Library> Shipment<'_, L> {
@@ -94,11 +99,15 @@ impl<L: Library> Shipment<'_, L> {
             // At once: the first pack may take a while.
             send_once(sink, &mut hot).await?;
         }
+        let from = Instant::now();
         let mut packs = self.packs(self.numbers());
         while let Some(made) = packs.next().await {
             let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
-            if number >= self.first_packs {
+            if number >= self.first_packs && hot.is_some() {
                 send_once(sink, &mut hot).await?;
+                if let Some(name) = self.starts {
+                    lull::pass(&self.service.deployments, name, from).await;
+                }
             }
             sink.send(frames::pack_head(number, self.cutter.len(number), encoded.encoded_len())?)
                 .await?;

@@ -80,6 +80,16 @@ impl Deployments {
         let (deployments, is_ahead) = (Arc::clone(self), is_urgent);
         Some(Place { deployments, name, lane, is_urgent, is_ahead, sent: 0 })
     }
+
+    /// Resolves when an urgent answer of this deployment is under way, or begins.
+    pub async fn urgent(&self, name: Deployment) {
+        let lane = self.lanes().get(&name).map(|lane| lane.0.subscribe());
+        let Some(mut receiver) = lane else { return };
+        if receiver.borrow_and_update().count == 0 {
+            // Whatever changes there comes of an urgent answer, or the deployment has ended.
+            let _ = receiver.changed().await;
+        }
+    }
 }
 
 impl Place {
@@ -168,6 +178,21 @@ mod tests {
         assert_eq!(deployments.lanes().len(), 1, "the other deployment's");
         drop(other);
         assert!(deployments.lanes().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_urgent_answer_hears_of_each() {
+        let deployments = Arc::new(Deployments::default());
+        assert!(deployments.urgent(ONE).now_or_never().is_some(), "nobody is there");
+        let _plain = deployments.enter(ONE, false).unwrap();
+        let mut waiting = Box::pin(deployments.urgent(ONE));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop((deployments.enter(ONE, false), deployments.enter(OTHER, true)));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(deployments.enter(ONE, true));
+        assert!(waiting.now_or_never().is_some(), "it has ended already");
+        let _urgent = deployments.enter(ONE, true);
+        assert!(deployments.urgent(ONE).now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]

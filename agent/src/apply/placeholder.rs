@@ -5,7 +5,7 @@ use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
 use super::{ApplyError, Beneath, layer_of, metadata, printable};
 use crate::cold::{Cold, Inode};
-use crate::spool::{Contents, Entries, State};
+use crate::spool::{ContentRow, Contents, Entries, State};
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, ftruncate};
 use rustix::io::Errno;
@@ -14,19 +14,20 @@ use skiff_protocol::record::Kind;
 /// How many files are named that others had open.
 const MOST_NAMED: usize = 64;
 
-/// Makes a placeholder for every file whose content is missing, and marks the content as one that streams may
-/// bring. Gives the number of files.
+/// Makes a placeholder for every file with such a content that is missing, and marks the content as one that streams
+/// may bring. Gives the number of files.
 pub fn make_placeholders(
     contents: &Contents,
     entries: &mut Entries,
     layers: &mut [Beneath],
+    which: fn(&ContentRow) -> bool,
 ) -> Result<u32, ApplyError> {
-    contents.missing(|_| true)?;
+    contents.missing(which)?;
     let mut made = 0;
     entries.each(|_, stored| {
         let Kind::File { content } = stored.entry.kind else { return Ok(()) };
         let Some(row) = contents.get(content)? else { return Ok(()) };
-        if !row.state.is_missing() {
+        if !row.state.is_missing() || !which(&row) {
             return Ok(());
         }
         let (path, meta) = (stored.entry.suffix, &stored.entry.meta);

@@ -13,7 +13,7 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Time to connect: several SYN retransmissions on a slow link.
@@ -210,7 +210,8 @@ impl Client {
                 return Err(failed(source));
             }
         };
-        Ok(Body { response, url, stream, patience: self.patience, rate: self.rate.clone() })
+        let (patience, rate, free) = (self.patience, self.rate.clone(), Instant::now());
+        Ok(Body { response, url, stream, patience, rate, free })
     }
 
     async fn connect(&self) -> Result<Stream, HttpError> {
@@ -307,6 +308,8 @@ pub struct Body {
     stream: Stream,
     patience: Duration,
     rate: Option<Rc<Rate>>,
+    /// When more may be read.
+    free: Instant,
 }
 
 impl Body {
@@ -333,9 +336,13 @@ impl embedded_io::ErrorType for Body {
 
 impl embedded_io_async::Read for Body {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, BodyError> {
+        // Before the next bytes, not behind these: who gives up waiting must not lose any.
+        if self.free > Instant::now() {
+            smol::Timer::at(self.free).await;
+        }
         let read = timed(self.patience, self.response.read(buf)).await?;
         if let Some(rate) = &self.rate {
-            smol::Timer::after(rate.read(read)).await;
+            self.free = Instant::now() + rate.read(read);
         }
         Ok(read)
     }

@@ -27,7 +27,7 @@ mod socket;
 mod tls;
 mod wire;
 
-pub use client::{Body, Client, PATIENCE};
+pub use client::{Body, BodyError, Client, PATIENCE};
 pub use error::HttpError;
 pub use pin::Pin;
 pub use rate::Rate;

@@ -105,7 +105,7 @@ impl Hydration {
     }
 
     async fn take(&self, stream: Stream, urgent: bool) -> Result<Answer, PullError> {
-        let Stream { mut answer, mut inflater, packs, writer } = stream;
+        let Stream { mut answer, mut inflater, mut packs, writer } = stream;
         let mut sink = Filling { hydration: self, writer, urgent };
         let taken = packs.take(&mut answer, &mut inflater, &mut sink).await;
         sink.writer.suspend(&self.tables.borrow().contents)?;
@@ -123,8 +123,11 @@ struct Filling<'h> {
 }
 
 impl PackSink for Filling<'_> {
-    async fn ready(&mut self) {
-        smol::future::yield_now().await;
+    fn hot_complete(&mut self) {
+        // The accelerator may leave the link to programs that start now: nobody is left to a stream that rests.
+        if !self.urgent {
+            self.hydration.place.set(None);
+        }
     }
 
     fn seek(&mut self, offset: u64) -> Result<(), PullError> {

@@ -1,7 +1,7 @@
 //! An answer, frame by frame.
 
 use super::PullError;
-use crate::http::Client;
+use crate::http::{BodyError, Client};
 use crate::report::Report;
 use crate::target::HeldImage;
 use skiff_protocol::frame::{self, FrameError, Kind};
@@ -14,6 +14,9 @@ use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE, Version};
 pub struct Answer {
     body: crate::http::Body,
     buffer: Box<frame::Buffer>,
+    begun: frame::Begun,
+    /// What has become of the next frame, if it was waited for.
+    come: Option<Result<(), FrameError<BodyError>>>,
     /// Bytes of frames that may still come.
     left: u64,
 }
@@ -22,7 +25,8 @@ impl Answer {
     /// Posts a request, and waits for the head of the answer.
     pub async fn post(client: &mut Client, request: &[u8]) -> Result<Self, PullError> {
         let body = client.post(DEPLOY_PATH, MEDIA_TYPE, request).await?;
-        Ok(Self { body, buffer: Box::default(), left: u64::MAX })
+        let (buffer, begun) = Default::default();
+        Ok(Self { body, buffer, begun, come: None, left: u64::MAX })
     }
 
     /// Takes no more than so many bytes from here on, whatever the accelerator promised.
@@ -30,9 +34,22 @@ impl Answer {
         self.left = bytes;
     }
 
+    /// Waits for the next frame, which [`Answer::frame`] then gives, or the reason why there is none. This may be given up at
+    /// any time; nothing is lost by that.
+    pub async fn comes(&mut self) {
+        if self.come.is_none() {
+            self.come = Some(self.begun.read_on(&mut self.body, &mut self.buffer).await);
+        }
+    }
+
     /// The next frame. A failure that the accelerator reports is an error.
     pub async fn frame(&mut self) -> Result<frame::Frame<'_>, PullError> {
-        let frame = match frame::read(&mut self.body, &mut self.buffer).await {
+        self.comes().await;
+        let come = self.come.take().unwrap_or(Ok(()));
+        let frame = match come.and_then(|()| {
+            let frame = self.begun.finish(&self.buffer);
+            frame.map_err(FrameError::Protocol)
+        }) {
             Ok(frame) => frame,
             Err(FrameError::Io(source)) => {
                 return Err(PullError::Link { url: self.body.url().to_owned(), source: source.0 });

@@ -3,10 +3,10 @@
 use super::images::Images;
 use super::layers::NewLayers;
 use super::{Answer, PullError, PullOptions, Wanted};
-use crate::apply::{Beneath, Files, Tables, Writeback, make_entry};
+use crate::apply::{ApplyError, Beneath, Files, Tables, Writeback, copy_held, make_entry};
 use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
-use crate::state::Scratch;
+use crate::state::{Scratch, StateError};
 use crate::target::{HeldImage, SnapshotName, Target};
 use skiff_protocol::frame::Kind as FrameKind;
 use skiff_protocol::limits::{MAX_HELD, MAX_PATH};
@@ -92,6 +92,25 @@ impl Deployment {
     pub fn tables_with<'a>(&'a mut self, files: Files<'a>) -> Tables<'a> {
         let (contents, entries) = (&self.contents, &mut self.entries);
         Tables { contents, entries, layers: &mut self.layers, files }
+    }
+
+    /// Makes the files whose contents are held, on another thread: no other row of the tables is touched. Gives how many
+    /// sources were damaged.
+    pub fn copying(
+        &self,
+        held: Vec<Vec<Beneath>>,
+    ) -> Result<impl Future<Output = Result<u32, ApplyError>> + use<>, PullError> {
+        let contents = Contents::reopen(&self.scratch)?;
+        let mut entries = Entries::reopen(&self.scratch)?;
+        let again = |layer: &Beneath| layer.root().try_clone_to_owned().map(Beneath::new);
+        let layers: Result<Vec<_>, _> = self.layers.iter().map(again).collect();
+        let mut layers = layers.map_err(|e| StateError::io(&self.scratch, e))?;
+        Ok(smol::unblock(move || {
+            let mut writeback = Writeback::default();
+            let files = Files::New(&mut writeback);
+            let (entries, layers) = (&mut entries, &mut layers);
+            copy_held(&mut Tables { contents: &contents, entries, layers, files }, &held)
+        }))
     }
 
     /// The directories of the layers, which are not needed here any more.

@@ -2,11 +2,15 @@
 //! the daemon hydrates.
 //!
 //! ```text
-//! local copies ─▶ placeholders ─▶ packs, while there are more cold files than may be
+//! placeholders ─▶ local copies, and packs meanwhile
+//!              ─▶ packs, while there are more cold files than may be
 //!              ─▶ leases, and copies of them with the holder
 //!              ─▶ journal, scratch directory becomes one that is hydrated   (`hydrate/journal`)
 //!              ─▶ commit, image records
 //! ```
+//!
+//! Local copies are made by another thread, and what the stream brings meanwhile is taken: an update may copy hundreds of
+//! megabytes, and the link would stand still for as long, and then begin slowly again (TCP).
 //!
 //! The leases are taken before the commit, so nobody can ever open a placeholder; the journal is on the disk before
 //! the commit, so that after a power cut it is known what is cold. From then on nothing is taken back: what may be
@@ -17,12 +21,12 @@ use super::deployment::Deployment;
 use super::images::StoredImage;
 use super::source::{Source, Stream, Wants};
 use super::{Context, PullError, Received};
-use crate::apply::{ApplyError, Beneath, Tables, copy_held, lease_cold, make_placeholders};
+use crate::apply::{ApplyError, Beneath, Tables, lease_cold, make_placeholders};
 use crate::cold::Cold;
 use crate::http::Client;
 use crate::hydrate::{Journal, JournalImage};
 use crate::report::Summary;
-use crate::spool::{Contents, Entries};
+use crate::spool::{ContentRow, Contents, Entries};
 use crate::state::Scratch;
 use skiff_protocol::response::Plan;
 use std::path::{Path, PathBuf};
@@ -107,17 +111,25 @@ pub(super) async fn fetch(
         return Err(PullError::NotLazy("no daemon is running".to_owned()));
     };
     let sources = context.held_layers(deployment).await?;
-    let damaged = copy_held(&mut deployment.tables(), &sources)?;
-    if damaged > 0 {
-        context.report.damaged(damaged);
-    }
     let mut cold = Cold::default();
     let Tables { contents, entries, layers, .. } = deployment.tables();
-    cold.expect(make_placeholders(contents, entries, layers)? as usize);
+    let packed = make_placeholders(contents, entries, layers, ContentRow::is_packed)?;
+    cold.expect(packed as usize);
 
     let plan = received.plan;
     let most = guard.free() as usize;
     let mut source = Source::new(received, &deployment.contents)?;
+    if deployment.sources_used.contains(&true) {
+        let copying = deployment.copying(sources)?;
+        let copied = source.take_beside(context, deployment, &mut cold, summary, copying).await?;
+        let damaged = copied?;
+        if damaged > 0 {
+            context.report.damaged(damaged);
+            let Tables { contents, entries, layers, .. } = deployment.tables();
+            let held = make_placeholders(contents, entries, layers, |row| !row.is_packed())?;
+            cold.expect(cold.left() + held as usize);
+        }
+    }
     if cold.left() > most {
         let standing = Some((&mut cold, most));
         source.take(context, deployment, standing, summary, Wants::Packs).await?;

@@ -11,10 +11,14 @@ use skiff_protocol::response::{Codec, Complete, Pack, Plan};
 #[allow(async_fn_in_trait, reason = "the agent has one thread: nothing is sent to another")]
 pub trait PackSink {
     /// Waits until more may be read, and lets other tasks run: a fast stream always has more, and would keep a
-    /// daemon's one thread for itself.
-    async fn ready(&mut self) {
+    /// daemon's one thread for itself. Says whether more is wanted now.
+    async fn ready(&mut self, _: &mut Answer) -> bool {
         smol::future::yield_now().await;
+        true
     }
+
+    /// What is used while programs start has come. What follows may be a while in coming.
+    fn hot_complete(&mut self) {}
 
     /// The next bytes are those from here on in the content space.
     fn seek(&mut self, offset: u64) -> Result<(), PullError>;
@@ -27,12 +31,22 @@ pub trait PackSink {
 }
 
 /// The packs of an answer, as its plan has announced them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Packs {
     /// Content bytes of every pack but the last.
-    pub pack_len: u32,
+    pack_len: u32,
     /// Content bytes of all packs.
-    pub space: u64,
+    space: u64,
+    under_way: Option<UnderWay>,
+}
+
+/// A pack that has begun.
+#[derive(Debug)]
+struct UnderWay {
+    pack: Pack,
+    /// Bytes of it that are to come.
+    encoded: usize,
+    plain: usize,
 }
 
 impl Packs {
@@ -41,29 +55,40 @@ impl Packs {
         if space.len(contents)? != plan.content_bytes {
             return Err(PullError::Unexpected("packs that contradict the contents"));
         }
-        Ok(Self { pack_len: plan.pack_len, space: plan.content_bytes })
+        Ok(Self { pack_len: plan.pack_len, space: plan.content_bytes, under_way: None })
     }
 
-    /// Reads packs up to the last frame, or until the sink wants no more: then it gives nothing, and may
+    /// Reads packs up to the last frame, or until the sink wants no more, be it within a pack: then it gives nothing, and may
     /// be called again.
     pub async fn take<S: PackSink>(
-        self,
+        &mut self,
         answer: &mut Answer,
         inflater: &mut Inflater,
         sink: &mut S,
     ) -> Result<Option<Complete>, PullError> {
         loop {
-            sink.ready().await;
+            if let Some(under_way) = &mut self.under_way {
+                if !under_way.take(answer, inflater, sink).await? {
+                    return Ok(None);
+                }
+                let pack = under_way.pack;
+                self.under_way = None;
+                if !sink.took(&pack)? {
+                    return Ok(None);
+                }
+            }
+            if !sink.ready(answer).await {
+                return Ok(None);
+            }
             let frame = answer.frame().await?;
             match frame.kind {
-                Kind::HotComplete => {}
+                Kind::HotComplete => sink.hot_complete(),
                 Kind::Pack => {
                     let pack: Pack = decode(frame.payload)?;
                     sink.seek(self.check(&pack)?)?;
-                    take_pack(answer, inflater, sink, &pack).await?;
-                    if !sink.took(&pack)? {
-                        return Ok(None);
-                    }
+                    inflater.reset();
+                    let (encoded, plain) = (pack.encoded_len as usize, pack.len as usize);
+                    self.under_way = Some(UnderWay { pack, encoded, plain });
                 }
                 Kind::Complete => return decode(frame.payload).map(Some),
                 _ => return Err(PullError::Unexpected("a frame that has no place among packs")),
@@ -72,7 +97,7 @@ impl Packs {
     }
 
     /// Checks a pack's head; gives where it begins in the content space.
-    fn check(self, pack: &Pack) -> Result<u64, PullError> {
+    fn check(&self, pack: &Pack) -> Result<u64, PullError> {
         let from = u64::from(pack.number) * u64::from(self.pack_len);
         let right_len = u64::from(self.pack_len).min(self.space.saturating_sub(from));
         if u64::from(pack.len) != right_len || pack.len == 0 {
@@ -85,34 +110,38 @@ impl Packs {
     }
 }
 
-async fn take_pack<S: PackSink>(
-    answer: &mut Answer,
-    inflater: &mut Inflater,
-    sink: &mut S,
-    pack: &Pack,
-) -> Result<(), PullError> {
-    let mut encoded = pack.encoded_len as usize;
-    let mut plain = pack.len as usize;
-    inflater.reset();
-    while encoded > 0 {
-        sink.ready().await;
-        let frame = answer.frame().await?;
-        if frame.kind != Kind::PackData {
-            return Err(PullError::Unexpected("another frame within a pack"));
+impl UnderWay {
+    /// Reads the rest of the pack; false if the sink wants no more before its end.
+    async fn take<S: PackSink>(
+        &mut self,
+        answer: &mut Answer,
+        inflater: &mut Inflater,
+        sink: &mut S,
+    ) -> Result<bool, PullError> {
+        while self.encoded > 0 {
+            if !sink.ready(answer).await {
+                return Ok(false);
+            }
+            let frame = answer.frame().await?;
+            if frame.kind != Kind::PackData {
+                return Err(PullError::Unexpected("another frame within a pack"));
+            }
+            let mut data = frame.payload;
+            self.encoded = self
+                .encoded
+                .checked_sub(data.len())
+                .ok_or(PullError::Unexpected("a pack longer than announced"))?;
+            while let Some(bytes) = inflater.next(&mut data)? {
+                self.plain = self
+                    .plain
+                    .checked_sub(bytes.len())
+                    .ok_or(PullError::Unexpected("a pack that inflates to more than announced"))?;
+                sink.write(bytes)?;
+            }
         }
-        let mut data = frame.payload;
-        encoded = encoded
-            .checked_sub(data.len())
-            .ok_or(PullError::Unexpected("a pack longer than announced"))?;
-        while let Some(bytes) = inflater.next(&mut data)? {
-            plain = plain
-                .checked_sub(bytes.len())
-                .ok_or(PullError::Unexpected("a pack that inflates to more than announced"))?;
-            sink.write(bytes)?;
+        if self.plain > 0 || !inflater.is_done() {
+            return Err(PullError::Unexpected("a pack that inflates to less than announced"));
         }
+        Ok(true)
     }
-    if plain > 0 || !inflater.is_done() {
-        return Err(PullError::Unexpected("a pack that inflates to less than announced"));
-    }
-    Ok(())
 }

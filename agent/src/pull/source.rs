@@ -14,6 +14,7 @@ use crate::spool::{ContentRow, Contents, Space, State};
 use skiff_protocol::request::{Part, Purpose};
 use skiff_protocol::response::{Pack, Plan};
 use skiff_protocol::{Digest, Ranges};
+use smol::channel::{Receiver, bounded};
 
 /// Where packs come from.
 #[derive(Debug)]
@@ -169,6 +170,7 @@ impl Source {
                 space: self.plan.content_bytes,
                 encoded: &mut summary.pack_bytes,
                 report: context.report,
+                end: None,
             };
             let taken = open.packs.take(&mut open.answer, &mut open.inflater, &mut writing).await;
             match taken {
@@ -200,6 +202,52 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// Takes packs until this work has ended, and gives what comes of it. What does not come meanwhile is no failure: it is
+    /// taken or asked for later.
+    pub async fn take_beside<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        deployment: &mut Deployment,
+        cold: &mut Cold,
+        summary: &mut Summary,
+        work: impl Future<Output = T>,
+    ) -> Result<T, PullError> {
+        let (ends, end) = bounded::<()>(1);
+        let work = async move {
+            let done = work.await;
+            drop(ends);
+            done
+        };
+        let taking = async {
+            let Some(open) = &mut self.open else { return Ok(()) };
+            let mut writing = Writing {
+                deployment,
+                writer: &mut open.writer,
+                cold: &mut Some((cold, 0)),
+                tries: &mut context.tries,
+                done: &mut self.done,
+                space: self.plan.content_bytes,
+                encoded: &mut summary.pack_bytes,
+                report: context.report,
+                end: Some(end),
+            };
+            match open.packs.take(&mut open.answer, &mut open.inflater, &mut writing).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(complete)) if complete.plan != self.plan.id => {
+                    return Err(PullError::Unexpected("the end of another plan"));
+                }
+                Ok(Some(_)) => {}
+                Err(error) if error.may_pass() => {}
+                Err(error) => return Err(error),
+            }
+            open.writer.suspend(&deployment.contents)?;
+            self.open = None;
+            Ok(())
+        };
+        let (done, taken) = smol::future::zip(work, taking).await;
+        taken.map(|()| done)
     }
 
     fn missing(&self, what: Wants, contents: &Contents) -> Result<Option<Missing>, PullError> {
@@ -244,6 +292,8 @@ struct Writing<'w, 'c> {
     /// Encoded bytes so far.
     encoded: &'w mut u64,
     report: &'w mut Report,
+    /// Closed when no more is wanted.
+    end: Option<Receiver<()>>,
 }
 
 impl Writing<'_, '_> {
@@ -257,6 +307,22 @@ impl Writing<'_, '_> {
 }
 
 impl PackSink for Writing<'_, '_> {
+    async fn ready(&mut self, answer: &mut Answer) -> bool {
+        smol::future::yield_now().await;
+        let Some(end) = &self.end else { return true };
+        let ended = async {
+            // Nothing is ever sent: it is closed.
+            let _ = end.recv().await;
+            false
+        };
+        // Nobody who only waits for that waits for a frame, which may never come.
+        let comes = async {
+            answer.comes().await;
+            true
+        };
+        smol::future::or(ended, comes).await
+    }
+
     fn seek(&mut self, offset: u64) -> Result<(), PullError> {
         Ok(self.with(|writer, tables| writer.seek(tables.contents, offset))?)
     }
@@ -272,6 +338,7 @@ impl PackSink for Writing<'_, '_> {
         self.tries.came();
         self.tries.check_time()?;
         match self.cold {
+            _ if self.end.is_some() => Ok(true),
             Some((cold, most)) => {
                 self.report.cold_files(cold.left());
                 Ok(cold.left() > *most)

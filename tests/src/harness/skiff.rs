@@ -65,6 +65,16 @@ impl Skiff {
         super::program("SKIFF_BIN", "skiff")
     }
 
+    /// What the peak of its resident set may be, in bytes: 6 MiB of the static program, which is what devices have. One that
+    /// is linked to libraries has those in it, too, 2 MiB, and maps more of its own code.
+    pub fn most_rss() -> u64 {
+        let program = std::fs::read(Self::program()).unwrap();
+        // An ELF file names its interpreter right behind its headers.
+        let head = &program[..program.len().min(4096)];
+        let is_static = !head.windows(7).any(|name| name == b"/ld-lin");
+        if is_static { 6 << 20 } else { 8 << 20 }
+    }
+
     /// Whether its help has this text.
     pub fn has(text: &str) -> bool {
         super::run(Self::program(), &["--help"]).contains(text)
