@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 
+mod execute;
+
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::hard::noise;
