@@ -6,7 +6,7 @@ use crate::daemon::{self, PullRequest, Request};
 use crate::exit::{self, Failed};
 use crate::holder;
 use crate::http::Security;
-use crate::pull::{Laziness, PullOptions, pull};
+use crate::pull::{GiveUp, Laziness, PullOptions, pull};
 use crate::report::{self, Report, json_line};
 use crate::state::{Lock, StateDir};
 use crate::target::{ImageRecord, ListedImage, Target};
@@ -136,8 +136,9 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
     }
     let security = Rc::new(Security::new(options.security.clone()));
     let no_devices = *no_devices;
+    let give_up = GiveUp::never();
     let pull_options =
-        PullOptions { wanted, accelerator, security, dry_run, budget, lazy, no_devices };
+        PullOptions { wanted, accelerator, security, dry_run, budget, lazy, no_devices, give_up };
     let pulled = pull(&pull_options, &mut target, state, &lock, &mut report, None).await;
     report.clear();
     report.done(&pulled.result?);

@@ -105,7 +105,7 @@ fn code(failed: &Failed) -> u8 {
             PullError::NotLazy(_) | PullError::Holder(_) => 10,
             PullError::Request(_) => 2,
             PullError::Http(error) => http_code(error),
-            PullError::Link { .. } | PullError::OutOfTime => 4,
+            PullError::Link { .. } | PullError::OutOfTime | PullError::GivenUp => 4,
             PullError::NoDelta { .. } => 5,
             PullError::Refused { code, .. } => match code {
                 FailureCode::NotFound | FailureCode::NoPlatform => 3,

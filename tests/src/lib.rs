@@ -1,6 +1,6 @@
 //! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
 //! [`layout`], [`hard`]), answers written by hand ([`script`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
-//! emulated [`device`], a [`fleet`], an image that is [`startable`] and cold, [`certificates`], [`bounds`] and [`spans`] to measure against, and a [`harness`] for the real programs: docker-registry, containerd, the
+//! emulated [`device`], a [`fleet`], an image that is [`startable`] and [`cold`], [`certificates`], [`bounds`] and [`spans`] to measure against, and a [`harness`] for the real programs: docker-registry, containerd, the
 //! accelerator and the agent.
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 
 pub mod bounds;
 pub mod certificates;
+pub mod cold;
 pub mod device;
 pub mod disk;
 pub mod fleet;

@@ -8,10 +8,10 @@ use crate::hard::noise;
 use crate::harness::{Accelerator, Fault, Relay, Sandbox, Skiff, SkiffDaemon};
 use crate::layout::{Image, Layer, Layout};
 use crate::tarball::Entry;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use std::ffi::CString;
+use rustix::mount::{UnmountFlags, unmount};
+use skiff_cold::overlay;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The name of the filler.
 pub const FILLER: &str = "filler";
@@ -102,14 +102,6 @@ impl Startable {
         use std::os::unix::fs::MetadataExt;
         fs::symlink_metadata(self.layer.join(name)).unwrap().blocks() == 0
     }
-}
-
-/// Mounts an overlay as containerd does.
-pub fn overlay(lower: &str, upper: &Path, work: &Path, merged: &Path) {
-    let (upper, work) = (upper.display(), work.display());
-    let options = format!("lowerdir={lower},upperdir={upper},workdir={work},index=off");
-    let options = CString::new(options).unwrap();
-    mount("overlay", merged, "overlay", MountFlags::empty(), Some(options.as_c_str())).unwrap();
 }
 
 impl Drop for Startable {

@@ -2,12 +2,13 @@
 //! each with Debian's kernel and a newer one. The devices with the newer kernel have no clock.
 //!
 //! Everywhere the gateway's image is pulled (in a cgroup of 8 MiB), run, updated, run, and compared; then pulled
-//! once more, run while its files are cold, and compared when they are not.
+//! once more, run while its files are cold, and compared when they are not. At last a made-up image is kept cold, and opened in
+//! every way; daemon and holder are killed meanwhile.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
 use skiff_tests::compare::{Unpacked, report};
-use skiff_tests::device::{Answer, Device, Kernel, Model, Setup, guest_url};
+use skiff_tests::device::{Answer, ColdFiles, Device, Kernel, Model, Setup, guest_url};
 use skiff_tests::gateway;
 use skiff_tests::hard::repositories;
 use skiff_tests::harness::{Accelerator, Containerd, Registry, Sandbox};
@@ -155,6 +156,18 @@ impl Ground {
         device.run("kill $(pidof skiff); cat /proc/sys/fs/lease-break-time").ok("the daemon's end");
     }
 
+    /// Every way to open a cold file, and what becomes of who waits for one.
+    fn ways(&self, device: &mut Device, least: usize) {
+        let mut cold = ColdFiles::pull(&self.sandbox, device, self.model);
+        self.say("files are cold");
+        let said = cold.cases();
+        assert!(said.lines().count() >= least, "{said}");
+        self.say(&format!("{} ways to open them", said.lines().count()));
+        cold.takeovers();
+        cold.both_killed();
+        self.say("daemon and holder were killed");
+    }
+
     /// A link that is down, and one that goes down for a while in the middle of a pull.
     fn link(&self, device: &mut Device, options: &str) {
         let tail = format!("{options} {}", self.old.reference);
@@ -269,6 +282,7 @@ fn arm64(kernel: Kernel) {
     }
     let leases = device.run("ctr leases ls -q").ok("leases");
     assert_eq!(leases, "", "leases are left");
+    ground.ways(device, 45);
     ground.say("done");
 }
 
@@ -338,5 +352,6 @@ fn armv7(kernel: Kernel) {
         ground.full_disk(device, root, root);
         assert_eq!(run(device, old), gateway::expected(ground.model, "old"));
     }
+    ground.ways(device, 38);
     ground.say("done");
 }

@@ -19,4 +19,4 @@ mod table;
 pub use break_time::BreakTime;
 pub use limit::most_cold_files;
 pub use self_test::leases_hold;
-pub use table::{Cold, Inode};
+pub use table::{Cold, GivenUp, Inode};

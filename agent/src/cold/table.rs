@@ -3,8 +3,11 @@
 use crate::spool::EntryId;
 use crate::sys::{self, Lease};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::fstat;
+use rustix::fs::{Mode, fstat};
 use rustix::io::{Errno, Result};
+
+/// Somebody may execute a file with one of these.
+const EXECUTABLE: Mode = Mode::XUSR.union(Mode::XGRP).union(Mode::XOTH);
 
 /// What names an inode: its device and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +24,15 @@ impl Inode {
         let stat = fstat(file)?;
         Ok(Self { device: stat.st_dev, number: stat.st_ino })
     }
+}
+
+/// Files that are hydrated, of which the holder has copies still.
+#[derive(Debug)]
+pub struct GivenUp {
+    /// All of them.
+    pub inodes: Vec<Inode>,
+    /// Those with a lease that ends when this descriptor and the holder's are closed.
+    pub executable: Vec<OwnedFd>,
 }
 
 /// One file.
@@ -42,6 +54,8 @@ pub struct Cold {
     left: usize,
     /// Files that were hydrated since this was asked last.
     given_up: Vec<Inode>,
+    /// Those of them that may be executed: open, and under their leases.
+    executable: Vec<OwnedFd>,
     /// Contents whose files are whole since this was asked last, but maybe not on the disk.
     filled: Vec<u32>,
     /// Bytes of contents that were filled since this was asked last.
@@ -83,13 +97,23 @@ impl Cold {
     }
 
     /// The file of an entry is hydrated: whoever waits for it goes on.
+    ///
+    /// One that may be executed keeps its lease until its last descriptor is closed. The kernel lets an `execve` that waits
+    /// for a lease go on when that ends, and then refuses it (`ETXTBSY`) if anybody has the file open for writing, as this
+    /// process and the holder do; a lease can't be had without (`do_open_execat`, `generic_add_lease`). Through overlayfs nobody
+    /// would notice, since it counts writers of its own inodes.
     pub fn give_up(&mut self, entry: EntryId) -> Result<()> {
         self.left = self.left.saturating_sub(1);
         let Some(leased) = self.find(entry).and_then(|at| self.leased.get_mut(at)) else {
             return Ok(());
         };
         let Some(file) = leased.file.take() else { return Ok(()) };
-        self.given_up.push(Inode::of(&file)?);
+        let stat = fstat(&file)?;
+        self.given_up.push(Inode { device: stat.st_dev, number: stat.st_ino });
+        if Mode::from_raw_mode(stat.st_mode).intersects(EXECUTABLE) {
+            self.executable.push(file);
+            return Ok(());
+        }
         sys::give_up_lease(&file)
     }
 
@@ -115,8 +139,9 @@ impl Cold {
     }
 
     /// The files that were given up since the last call.
-    pub fn take_given_up(&mut self) -> Vec<Inode> {
-        std::mem::take(&mut self.given_up)
+    pub fn take_given_up(&mut self) -> GivenUp {
+        let (inodes, executable) = (&mut self.given_up, &mut self.executable);
+        GivenUp { inodes: std::mem::take(inodes), executable: std::mem::take(executable) }
     }
 
     /// The content of the file with this descriptor number.

@@ -6,7 +6,7 @@ use crate::applications;
 use crate::exit::{self, Failed};
 use crate::hydrate::Hydration;
 use crate::json;
-use crate::pull::{Laziness, PullOptions, pull};
+use crate::pull::{GiveUp, Laziness, PullOptions, pull};
 use crate::report::{Report, Said};
 use crate::target::Target;
 use smol::Timer;
@@ -38,15 +38,15 @@ impl Daemon {
 
     async fn converse(self: Rc<Self>, stream: UnixStream) {
         let mut line = String::new();
-        let read = BufReader::new(stream.clone()).take(LONGEST).read_line(&mut line).await;
+        let mut hearing = BufReader::new(stream.clone()).take(LONGEST);
+        let read = hearing.read_line(&mut line).await;
         let Ok(request) = read.and_then(|_| Ok(json::read::<Request>(&mut line.as_bytes())?))
         else {
             return;
         };
         let (tell, told) = bounded(BACKLOG);
-        let saying = async {
+        let saying = async move {
             let mut stream = stream;
-            // Whoever does not listen any more changes nothing: what was begun goes on.
             while let Ok(said) = told.recv().await {
                 let line = json::text(&said).unwrap_or_default() + "\n";
                 if stream.write_all(line.as_bytes()).await.is_err() {
@@ -54,12 +54,20 @@ impl Daemon {
                 }
             }
         };
-        smol::future::zip(saying, self.answer(request, tell)).await;
+        let (asker, give_up) = GiveUp::pair();
+        // Whoever has asked says nothing more until he goes: then what is not visible yet is given up.
+        let leaving = async {
+            let _ = hearing.read_to_end(&mut Vec::new()).await;
+            drop(asker);
+            std::future::pending().await
+        };
+        let answering = smol::future::or(self.answer(request, tell, give_up), leaving);
+        smol::future::zip(saying, answering).await;
     }
 
-    async fn answer(self: Rc<Self>, request: Request, tell: Sender<Said>) {
+    async fn answer(self: Rc<Self>, request: Request, tell: Sender<Said>, give_up: GiveUp) {
         let code = match request {
-            Request::Pull(asked) => match self.pull(&asked, &tell).await {
+            Request::Pull(asked) => match self.pull(&asked, &tell, give_up).await {
                 Ok(()) => 0,
                 Err(failed) => {
                     let (sentence, code) = exit::told(&failed);
@@ -83,7 +91,12 @@ impl Daemon {
         let _ = tell.send(Said::Exit(code)).await;
     }
 
-    async fn pull(self: &Rc<Self>, asked: &PullRequest, tell: &Sender<Said>) -> Result<(), Failed> {
+    async fn pull(
+        self: &Rc<Self>,
+        asked: &PullRequest,
+        tell: &Sender<Said>,
+        give_up: GiveUp,
+    ) -> Result<(), Failed> {
         if !asked.security.is_empty() && asked.security != self.security.options().text() {
             return Err(Failed::OtherSecurity);
         }
@@ -106,6 +119,7 @@ impl Daemon {
             budget: asked.budget,
             no_devices: asked.no_devices,
             lazy: if asked.require_lazy { Laziness::Require } else { Laziness::Auto },
+            give_up,
         };
         let guard = Some(&*self.guard);
         let pulled = pull(&options, &mut target, &self.state, &lock, &mut report, guard).await;

@@ -74,11 +74,12 @@ impl Holder {
         Ok(())
     }
 
-    /// These files need not be kept any more. A holder that is gone has none.
-    pub fn forget(&self, inodes: &[Inode]) {
-        for some in inodes.chunks(MOST) {
-            let _ = message::send(&self.socket, Kind::Forget, some, &[]);
-        }
+    /// These files need not be kept any more.
+    pub fn forget(&self, inodes: &[Inode]) -> Result<(), HolderError> {
+        inodes.chunks(MOST).try_for_each(|some| {
+            message::send(&self.socket, Kind::Forget, some, &[])
+                .map_err(|e| HolderError::io(&self.path, e))
+        })
     }
 
     /// Ends it.

@@ -18,7 +18,7 @@ fn descriptors_outlive_who_had_them() {
         .collect();
     first.hold(files.iter()).unwrap();
     let inodes: Vec<Inode> = files.iter().map(|file| Inode::of(file).unwrap()).collect();
-    first.forget(&inodes[..150]);
+    first.forget(&inodes[..150]).unwrap();
     drop((first, files));
 
     let second = Holder::connect(&socket, true).unwrap();

@@ -1,10 +1,11 @@
 //! What a pull needs of the daemon to leave files cold: room for leases, and a holder for them.
 
 use super::HydrateError;
-use crate::cold::{BreakTime, Cold, Inode, leases_hold, most_cold_files};
+use crate::cold::{BreakTime, Cold, GivenUp, Inode, leases_hold, most_cold_files};
 use crate::holder::{Holder, HolderError};
 use crate::http::Rate;
 use crate::state::{StateDir, StateError};
+use crate::sys::give_up_lease;
 use rustix::fd::OwnedFd;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -106,7 +107,19 @@ impl Guard {
 
     /// The holder need not keep these any more.
     pub fn forget(&self, inodes: &[Inode]) {
-        self.holder().forget(inodes);
+        // One that is gone has none.
+        let _ = self.holder().forget(inodes);
+    }
+
+    /// These are hydrated: the holder closes its copies, and with the last descriptor the last lease goes.
+    pub fn open_to_others(&self, files: GivenUp) {
+        let GivenUp { inodes, executable } = files;
+        if !inodes.is_empty() && self.holder().forget(&inodes).is_err() {
+            // It may have them for longer, and nobody is to wait for that.
+            for file in &executable {
+                let _ = give_up_lease(file);
+            }
+        }
     }
 
     /// Nothing of these will be needed: nobody can see them.

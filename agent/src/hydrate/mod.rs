@@ -333,7 +333,7 @@ impl Hydration {
         let left = leave_removed(&shared.contents, &mut shared.entries, &mut shared.cold);
         let left = left.map_err(PullError::from)?;
         shared.cold.expect(left);
-        self.guard.forget(&shared.cold.take_given_up());
+        self.guard.open_to_others(shared.cold.take_given_up());
         if left == 0 {
             // If it was told already, that is enough.
             let _ = self.removed.0.try_send(());
@@ -353,10 +353,7 @@ impl Hydration {
         let mut progress = self.progress.borrow_mut();
         progress.hydrated_bytes += filled;
         progress.cold_bytes = progress.cold_bytes.saturating_sub(filled);
-        let given_up = shared.cold.take_given_up();
-        if !given_up.is_empty() {
-            self.guard.forget(&given_up);
-        }
+        self.guard.open_to_others(shared.cold.take_given_up());
         done
     }
 

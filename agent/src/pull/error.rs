@@ -34,6 +34,9 @@ pub enum PullError {
     /// The time that the user gave is over.
     #[error("the time is over (--max-seconds); what came is kept for the next pull")]
     OutOfTime,
+    /// Nobody waits for it any more.
+    #[error("who asked for this is gone; what came is kept for the next pull")]
+    GivenUp,
     /// The request can't be made.
     #[error("the request does not fit the protocol: {0}")]
     Request(&'static str),
@@ -159,6 +162,7 @@ impl PullError {
                 | Self::Stream { .. }
                 | Self::Refused { .. }
                 | Self::OutOfTime
+                | Self::GivenUp
         )
     }
 }

@@ -139,6 +139,7 @@ pub(super) async fn fetch(
     }
     // Its file is closed before its lease is taken, and goes on through that.
     let stream = source.stream(&deployment.contents)?;
+    context.options.give_up.is_too_late();
     guard.never_break()?;
     let Tables { contents, entries, layers, .. } = deployment.tables();
     let opened = lease_cold(contents, entries, layers, None, &mut cold)?;

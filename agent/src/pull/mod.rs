@@ -33,6 +33,7 @@ mod commit;
 mod deployment;
 mod eager;
 mod error;
+mod give_up;
 mod images;
 mod layers;
 mod lazy;
@@ -45,6 +46,7 @@ mod wanted;
 pub use answer::Answer;
 pub use budget::Budget;
 pub use error::PullError;
+pub use give_up::GiveUp;
 pub use lazy::{Laziness, Rest};
 pub use packs::{PackSink, Packs};
 pub use request::{Ask, Holding};
@@ -86,6 +88,8 @@ pub struct PullOptions {
     pub lazy: Laziness,
     /// Refuse images that have devices.
     pub no_devices: bool,
+    /// Whether to end before it is done.
+    pub give_up: GiveUp,
 }
 
 /// A pull that ended.
@@ -154,7 +158,7 @@ pub async fn pull(
             begun: false,
         };
         let mut summary = match options.dry_run {
-            true => measure(&mut context).await?,
+            true => options.give_up.or(measure(&mut context)).await?,
             false => until_done(&mut context, &mut rest).await?,
         };
         summary.bytes_received = context.client.counters().received();
@@ -218,7 +222,8 @@ async fn until_done(
     loop {
         match in_scratch(context, rest).await {
             Err(error) if context.begun && rest.is_none() => {
-                context.tries.after(error, context.report).await?;
+                let give_up = context.options.give_up.clone();
+                give_up.or(context.tries.after(error, context.report)).await?;
             }
             done => return done,
         }
@@ -287,7 +292,8 @@ async fn deploy(
         Ok(deployment) => deployment,
         Err(error) => return (Err(error), false),
     };
-    let done = fetch_and_commit(context, &mut deployment, scratch, earlier, rest).await;
+    let give_up = context.options.give_up.clone();
+    let done = give_up.or(fetch_and_commit(context, &mut deployment, scratch, earlier, rest)).await;
     let Err(error) = &done else { return (done, false) };
     let is_of_use = error.leaves_what_came() && rest.is_none();
     if is_of_use && deployment.contents.has_some().unwrap_or(false) {
@@ -338,6 +344,7 @@ async fn fetch_and_commit(
         lazy::fetch(context, deployment, received, scratch, rest, &mut summary).await?;
     } else {
         eager::fetch(context, deployment, received, &mut summary).await?;
+        context.options.give_up.is_too_late();
         let records =
             commit::commit(deployment, context.target, context.report, &mut |_, _| Ok(())).await?;
         context.put_records(records).await?;

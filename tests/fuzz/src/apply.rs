@@ -24,7 +24,7 @@ use crate::answer::{self, REFERENCE};
 use crate::chance::Chance;
 use crate::{Planted, Target};
 use skiff::http::SecurityOptions;
-use skiff::pull::{Budget, Laziness, PullOptions, Wanted, pull};
+use skiff::pull::{Budget, GiveUp, Laziness, PullOptions, Wanted, pull};
 use skiff::report::Report;
 use skiff::state::StateDir;
 use skiff_protocol::MEDIA_TYPE;
@@ -162,6 +162,7 @@ fn run(root: &Path, said: Vec<u8>, no_devices: bool) -> bool {
         budget: Budget { tries: Some(1), ..Budget::default() },
         lazy: Laziness::Never,
         no_devices,
+        give_up: GiveUp::never(),
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -3,9 +3,11 @@
 //! [`Device::run`] runs a shell script on it; a dropped device has lost its power (SIGKILL). Whatever is
 //! missing (emulator, kernel, agent) fails the test.
 
+mod cold;
 mod control;
 mod model;
 
+pub use cold::ColdFiles;
 pub use control::Answer;
 pub use model::{Kernel, Model};
 
@@ -197,7 +199,8 @@ fn programs(directory: &Path, setup: &Setup) -> PathBuf {
     fs::create_dir(&programs).unwrap();
     let cross = workspace().join("target/cross");
     let agent = setup.flavour.map_or_else(|| cross.clone(), |flavour| cross.join(flavour));
-    for (place, name) in [(agent, "skiff"), (cross.join("tests"), "skiff-compare")] {
+    let tests = cross.join("tests");
+    for (place, name) in [(&agent, "skiff"), (&tests, "skiff-compare"), (&tests, "skiff-cold")] {
         let from = place.join(setup.model.triple()).join(name);
         fs::copy(&from, programs.join(name))
             .unwrap_or_else(|e| panic!("{}: {e}; run tests/programs.sh", from.display()));

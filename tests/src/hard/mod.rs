@@ -97,16 +97,4 @@ pub fn many_files(count: u32, version: u32) -> Image {
     Image::new(vec![Layer::new(&entries)])
 }
 
-/// Bytes that don't compress, from a seed (xorshift).
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next()).collect();
-    bytes.truncate(length);
-    bytes
-}
+pub use skiff_cold::noise;

@@ -4,6 +4,7 @@ use super::process::wait_for;
 use super::sandbox::Sandbox;
 use crate::compare::Tree;
 use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -167,6 +168,12 @@ impl Running {
         };
         let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
         Outcome { code, stdout: read(&self.out), stderr: read(&self.err), peak_rss }
+    }
+
+    /// Sends it what Ctrl-C does (`SIGINT`), and gives the exit code; none if the signal ended it.
+    pub fn interrupt(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.child.wait().unwrap().code()
     }
 
     /// Waits until it has said something, on either stream.

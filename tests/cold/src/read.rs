@@ -1,65 +1,65 @@
 //! Ways to read.
 
-use super::{Case, MTIME, bytes, output, programs, run, same};
+use super::{Case, Ground, MTIME, Needs, case, output, overlay, run};
 use rustix::fs::{CWD, Mode, OFlags, copy_file_range, openat, sendfile};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::pipe::{SpliceFlags, pipe, splice};
-use skiff_tests::startable::{Startable, overlay};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub const CASES: &[Case] = &[
-    ("stat tells the final metadata, and fetches nothing", stat),
-    ("open and read", open),
-    ("a symbolic link", symlink),
-    ("a hard link of the layer", hardlink),
-    ("whiteout and opaque directory", whiteout_and_opaque),
-    ("mmap", mmap),
-    ("O_PATH, then again through /proc", o_path),
-    ("sendfile", sendfile_),
-    ("splice", splice_),
-    ("copy_file_range", copy_range),
-    ("io_uring", uring),
-    ("io_uring, on a worker thread", uring_async),
-    ("another overlay on top", nested),
-    ("a file that is bind-mounted", bind),
-    ("in another mount namespace, after pivot_root", pivot),
-    ("a FIFO beside it", fifo),
-    ("O_NONBLOCK fails and never gives zeros", nonblock),
-    ("32 at once", many),
-    ("directly in the snapshot's directory", host),
+    case("stat tells the final metadata, and fetches nothing", stat),
+    case("open and read", open),
+    case("a symbolic link", symlink),
+    case("a hard link of the layer", hardlink),
+    case("whiteout and opaque directory", whiteout_and_opaque),
+    case("mmap", mmap).needs(Needs::Compiled),
+    case("O_PATH, then again through /proc", o_path),
+    case("sendfile", sendfile_),
+    case("splice", splice_),
+    case("copy_file_range", copy_range),
+    case("io_uring", uring).needs(Needs::Compiled),
+    case("io_uring, on a worker thread", uring_async).needs(Needs::Compiled),
+    case("another overlay on top", nested),
+    case("a file that is bind-mounted", bind),
+    case("in another mount namespace, after pivot_root", pivot).needs(Needs::Busybox),
+    case("a FIFO beside it", fifo),
+    case("O_NONBLOCK fails and never gives zeros", nonblock),
+    case("32 at once", many),
+    case("directly in the snapshot's directory", host),
 ];
 
-fn stat(it: &Startable) {
+fn stat(it: &Ground) {
     let meta = fs::metadata(it.path("f")).unwrap();
     assert_eq!((meta.len(), meta.mode() & 0o7777, meta.mtime()), (300_000, 0o644, MTIME));
     assert!(it.is_cold("f"));
 }
 
-fn open(it: &Startable) {
-    same(&it.read("f"), "f");
+fn open(it: &Ground) {
+    it.has("f");
     assert_eq!(fs::metadata(it.path("f")).unwrap().mtime(), MTIME);
     assert!(it.is_cold("d/sub/c"), "another file was fetched as well");
 }
 
-fn symlink(it: &Startable) {
-    same(&it.read("sym"), "sym");
+fn symlink(it: &Ground) {
+    it.has("sym");
 }
 
-fn hardlink(it: &Startable) {
-    same(&it.read("hl2"), "hl2");
-    same(&it.read("hl1"), "hl1");
+fn hardlink(it: &Ground) {
+    it.has("hl2");
+    it.has("hl1");
     assert_eq!(fs::metadata(it.layer.join("hl1")).unwrap().nlink(), 2);
 }
 
-fn whiteout_and_opaque(it: &Startable) {
+fn whiteout_and_opaque(it: &Ground) {
     assert!(!it.path("wd/gone").exists());
     assert_eq!(it.read("wd/kept"), b"kept");
     assert!(!it.path("op/below").exists());
-    same(&it.read("op/old"), "op/old");
+    it.has("op/old");
     assert!(whiteout(&it.layer.join("wd/gone")));
 }
 
@@ -68,30 +68,30 @@ fn whiteout(path: &std::path::Path) -> bool {
     meta.file_type().is_char_device() && meta.rdev() == 0
 }
 
-fn mmap(it: &Startable) {
+fn mmap(it: &Ground) {
     let program = "import mmap, sys\nf = open(sys.argv[1], 'rb')\n\
                    m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)\nsys.stdout.buffer.write(m[:])";
     let found = run("/usr/bin/python3", &["-c", program, it.path("f").to_str().unwrap()]);
-    same(&found, "f");
+    it.same(&found, "f");
 }
 
-fn o_path(it: &Startable) {
+fn o_path(it: &Ground) {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let fd = openat(CWD, it.path("f"), flags, Mode::empty()).unwrap();
     assert!(it.is_cold("f"), "O_PATH opens nothing");
-    same(&fs::read(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap(), "f");
+    it.same(&fs::read(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap(), "f");
 }
 
-fn sendfile_(it: &Startable) {
+fn sendfile_(it: &Ground) {
     let from = File::open(it.path("f")).unwrap();
-    let to = File::create(it.sandbox.path().join("out")).unwrap();
+    let to = File::create(it.scratch.join("out")).unwrap();
     while sendfile(&to, &from, None, 1 << 20).unwrap() > 0 {}
-    same(&fs::read(it.sandbox.path().join("out")).unwrap(), "f");
+    it.same(&fs::read(it.scratch.join("out")).unwrap(), "f");
 }
 
-fn splice_(it: &Startable) {
+fn splice_(it: &Ground) {
     let from = File::open(it.path("f")).unwrap();
-    let to = File::create(it.sandbox.path().join("out")).unwrap();
+    let to = File::create(it.scratch.join("out")).unwrap();
     let (read, write) = pipe().unwrap();
     loop {
         let mut moved = splice(&from, None, &write, None, 65_536, SpliceFlags::empty()).unwrap();
@@ -102,82 +102,86 @@ fn splice_(it: &Startable) {
             moved -= splice(&read, None, &to, None, moved, SpliceFlags::empty()).unwrap();
         }
     }
-    same(&fs::read(it.sandbox.path().join("out")).unwrap(), "f");
+    it.same(&fs::read(it.scratch.join("out")).unwrap(), "f");
 }
 
-fn copy_range(it: &Startable) {
+fn copy_range(it: &Ground) {
     let from = File::open(it.path("f")).unwrap();
     let to = File::create_new(it.path("out")).unwrap();
     while copy_file_range(&from, None, &to, None, 1 << 20).unwrap() > 0 {}
-    same(&it.read("out"), "f");
+    it.same(&it.read("out"), "f");
 }
 
-fn uring(it: &Startable) {
-    same(&run(programs().join("uring"), &[it.path("f").to_str().unwrap()]), "f");
+fn uring(it: &Ground) {
+    it.same(&run(it.compiled.join("uring"), &[it.path("f").to_str().unwrap()]), "f");
 }
 
-fn uring_async(it: &Startable) {
-    same(&run(programs().join("uring"), &[it.path("f").to_str().unwrap(), "async"]), "f");
+fn uring_async(it: &Ground) {
+    it.same(&run(it.compiled.join("uring"), &[it.path("f").to_str().unwrap(), "async"]), "f");
 }
 
-fn nested(it: &Startable) {
-    let at = |name| it.sandbox.directory(name);
+fn nested(it: &Ground) {
+    let at = |name| it.directory(name);
     let (upper, work, merged) = (at("upper"), at("work"), at("nested"));
     overlay(it.merged.to_str().unwrap(), &upper, &work, &merged);
     let found = fs::read(merged.join("f"));
     unmount(&merged, UnmountFlags::DETACH).unwrap();
-    same(&found.unwrap(), "f");
+    it.same(&found.unwrap(), "f");
 }
 
-fn bind(it: &Startable) {
-    let place = it.sandbox.path().join("bound");
+fn bind(it: &Ground) {
+    let place = it.scratch.join("bound");
     File::create(&place).unwrap();
     mount_bind(it.path("f"), &place).unwrap();
     let found = fs::read(&place);
     unmount(&place, UnmountFlags::DETACH).unwrap();
-    same(&found.unwrap(), "f");
+    it.same(&found.unwrap(), "f");
 }
 
-fn pivot(it: &Startable) {
+fn pivot(it: &Ground) {
     let root = it.merged.display();
     let script = format!(
         "mount --bind {root} {root} && cd {root} && mkdir -p before && pivot_root . before && \
          exec /bin/busybox cat /f"
     );
-    same(&run("/usr/bin/unshare", &["-m", "sh", "-c", &script]), "f");
+    it.same(&run("unshare", &["-m", "sh", "-c", &script]), "f");
 }
 
-fn fifo(it: &Startable) {
+fn fifo(it: &Ground) {
     let path = it.path("fifo");
-    run("/usr/bin/mkfifo", &[path.to_str().unwrap()]);
+    run("mkfifo", &[path.to_str().unwrap()]);
     let script = format!("echo hi > {0} & cat {0}", path.display());
-    assert_eq!(run("/bin/sh", &["-c", &script]), b"hi\n");
-    same(&it.read("small"), "small");
+    assert_eq!(run("sh", &["-c", &script]), b"hi\n");
+    it.has("small");
 }
 
-fn nonblock(it: &Startable) {
+fn nonblock(it: &Ground) {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK;
     let opened = openat(CWD, it.path("f"), flags, Mode::empty());
     assert_eq!(opened.err(), Some(Errno::AGAIN));
     // It starts the fetch, so it succeeds soon, whoever tries.
     let there = || openat(CWD, it.path("f"), flags, Mode::empty()).is_ok();
-    assert!(skiff_tests::harness::wait_for(std::time::Duration::from_secs(10), there));
-    same(&it.read("f"), "f");
+    let start = Instant::now();
+    while !there() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it stays cold");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    it.has("f");
 }
 
-fn many(it: &Startable) {
+fn many(it: &Ground) {
     let path = it.path("f");
     let start = |_| {
         let mut command = Command::new("timeout");
-        command.args(["10", "cat"]).arg(&path).stdout(Stdio::piped()).spawn().unwrap()
+        command.args(["20", "cat"]).arg(&path).stdout(Stdio::piped()).spawn().unwrap()
     };
     let readers: Vec<_> = (0..32).map(start).collect();
     for reader in readers {
-        same(&reader.wait_with_output().unwrap().stdout, "f");
+        it.same(&reader.wait_with_output().unwrap().stdout, "f");
     }
 }
 
-fn host(it: &Startable) {
-    let found = output("/bin/cat".as_ref(), &[it.layer.join("d/a").to_str().unwrap()], &[]);
-    assert_eq!(found.stdout, bytes("d/a"));
+fn host(it: &Ground) {
+    let found = output("cat".as_ref(), &[it.layer.join("d/a").to_str().unwrap()], &[]);
+    it.same(&found.stdout, "d/a");
 }

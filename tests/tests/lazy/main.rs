@@ -1,16 +1,20 @@
 //! What becomes of cold files when the daemon, its holder, the link, or the image goes away.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use rustix::mount::{UnmountFlags, unmount};
+
+mod execute;
+
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use skiff_tests::compare::{Unpacked, report};
 use skiff_tests::hard::noise;
-use skiff_tests::harness::{Accelerator, Sandbox, Skiff, SkiffDaemon, alone, end_holder, wait_for};
+use skiff_tests::harness::{
+    Accelerator, Fault, Relay, Sandbox, Skiff, SkiffDaemon, alone, end_holder, wait_for,
+};
 use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::startable::{FILLER, IMAGE, Startable};
 use skiff_tests::tarball::Entry;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -295,45 +299,41 @@ fn an_image_that_is_removed_needs_nothing_more() {
 }
 
 #[test]
-fn privileges_are_there_when_a_program_runs() {
+fn who_presses_ctrl_c_gives_up_what_can_not_be_started_yet() {
     let _alone = alone();
-    let id = fs::read("/usr/bin/id").unwrap();
-    let capability: &[u8] =
-        b"\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
-    let getcap =
-        Entry::file("capable", noise(9, SIZE)).mode(0o755).xattr("security.capability", capability);
-    let it = Startable::new(&[], &[Entry::file("id", &id).mode(0o4755), getcap]);
-    fs::set_permissions(it.sandbox.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = it.path("id");
-    let mut command = Command::new("setpriv");
-    let ran = command
-        .args(["--reuid=1000", "--regid=1000", "--clear-groups"])
-        .arg(&path)
-        .args(["-u"])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&ran.stdout).trim(), "0", "{ran:?}");
-    assert!(it.read("capable") == noise(9, SIZE));
-    let mut value = [0; 64];
-    let length =
-        rustix::fs::getxattr(it.layer.join("capable"), "security.capability", &mut value[..]);
-    assert_eq!(value[..length.unwrap()], *capability);
+    let sandbox = Sandbox::new();
+    let layouts = sandbox.directory("layouts");
+    let file = |number| Entry::file(name(number), noise(number, SIZE));
+    let entries: Vec<Entry> = (0..FILES).map(file).collect();
+    Layout::create(&layouts, "some").add("1", &Image::new(vec![Layer::new(&entries)]));
+    let accelerator = Accelerator::start(&sandbox, &format!("oci:{}", layouts.display()));
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("device"));
+    let daemon = SkiffDaemon::start(&skiff);
+    // Nothing of the table of contents comes.
+    let relay = Relay::start(&accelerator.address, Fault::HoldFirst(0));
+    let pull = |url: String| skiff.start(&["pull", "some:1", "--json", "--accelerator", &url]);
+    let held = pull(relay.url());
+    assert!(wait_for(Duration::from_secs(10), || relay.counts().up > 0), "it asks for nothing");
+    assert_eq!(pull(accelerator.url()).finish().code, 9, "the daemon is at work");
+    assert_eq!(held.interrupt(), None, "it ends by the signal");
+    let pulled = || pull(accelerator.url()).finish().code == 0;
+    assert!(wait_for(Duration::from_secs(10), pulled), "the daemon goes on: {}", daemon.said());
+    daemon.wait_until_warm();
 }
 
 #[test]
-fn a_cold_program_runs_from_an_image_that_is_mounted() {
+fn who_presses_ctrl_c_when_it_can_be_started_only_waits_no_longer() {
     let _alone = alone();
-    let program = Entry::file("echo", fs::read("/bin/echo").unwrap()).mode(0o755);
-    let it = Startable::new(&[], &[program]);
-    let point = it.sandbox.directory("point");
-    it.skiff.run(&["mount", IMAGE, point.to_str().unwrap()]).ok("mount");
-    let run = || Command::new(point.join("echo")).arg("it runs").output();
-    assert_eq!(run().unwrap().stdout, b"it runs\n");
-    // As the daemon and the holder may have for a moment after an open has gone on.
-    let writer = fs::OpenOptions::new().write(true).open(it.layer.join("echo")).unwrap();
-    assert_eq!(run().unwrap().stdout, b"it runs\n");
-    drop(writer);
-    unmount(&point, UnmountFlags::DETACH).unwrap();
+    let it = startable();
+    let url = it.relay.url();
+    let waiting = it.skiff.start(&["pull", "cold:2", "--json", "--wait", "--accelerator", &url]);
+    let stands =
+        || it.daemon().status().0.iter().filter(|line| line["event"] == "hydrating").count() == 2;
+    assert!(wait_for(Duration::from_secs(20), stands), "{:?}", it.daemon().status());
+    assert_eq!(waiting.interrupt(), None);
+    it.relay.release();
+    it.daemon().wait_until_warm();
+    is_as_eager(&it.sandbox, &it.accelerator, &it.skiff, "cold:2");
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! Files that are kept cold on a device: every way to open them ([`skiff_cold`]), and what becomes of who waits for one when
+//! processes of the agent end. One image has a tree for each case; the relay holds its stream, so that
+//! whatever comes was asked for because somebody waits.
+
+use super::{Device, Model, guest_url, workspace};
+use crate::cold::{base, tree};
+use crate::harness::{Accelerator, Fault, Relay, Sandbox};
+use crate::layout::{Image, Layer, Layout, digest};
+use crate::startable::FILLER;
+use crate::tarball::Entry;
+use skiff_cold::{Needs, Programs, cases, noise};
+use std::fs;
+
+/// Where the images lie on the device.
+const ROOT: &str = "/var/lib/cold";
+const STATE: &str = "/var/lib/cold/skiff";
+/// Files beside the cases' trees.
+const SPARE: u64 = 20;
+/// What the scripts begin with.
+const FUNCTIONS: &str = r#"
+one() { # WORDS: the process with this command line
+    for p in /proc/[0-9]*; do
+        case "$(tr '\0' ' ' <$p/cmdline 2>/dev/null)" in "skiff $1 "*) echo ${p#/proc/} ;; esac
+    done
+}
+opens() { # NUMBER: somebody opens the file and waits
+    sha256sum /run/merged/$1 >/run/opened.$1 2>&1 &
+    for i in $(seq 100); do grep -q __break_lease /proc/$!/wchan && return; sleep 0.1; done
+    echo "nobody waits for $1"; cat /run/opened.$1; exit 1
+}
+waits() { [ ! -s /run/opened.$1 ] || { echo "$1 was answered:"; cat /run/opened.$1; exit 1; }; }
+"#;
+
+fn spare(number: u64) -> (String, Vec<u8>) {
+    (format!("{number:02}"), noise(70_000 + number, 50_000))
+}
+
+/// A device with cold files.
+#[derive(Debug)]
+pub struct ColdFiles<'a> {
+    device: &'a mut Device,
+    relay: Relay,
+    _accelerator: Accelerator,
+}
+
+impl<'a> ColdFiles<'a> {
+    /// Pulls the image.
+    pub fn pull(sandbox: &Sandbox, device: &'a mut Device, model: Model) -> Self {
+        let layouts = sandbox.directory("cold-layouts");
+        let read = |path: String| {
+            let path = workspace().join("target").join(path);
+            fs::read(&path)
+                .unwrap_or_else(|e| panic!("{}: {e}; run tests/programs.sh", path.display()))
+        };
+        let hello = read(format!("cross/tests/{}/skiff-cold", model.triple()));
+        let busybox = read(format!("qemu/{}/busybox", model.name()));
+        let small = Programs { hello, busybox: None, library: None };
+        let whole = Programs { busybox: Some(busybox), ..small.clone() };
+        let mut below = vec![Entry::directory("spare/")];
+        let mut above = vec![Entry::file(FILLER, noise(77, 4 << 20)), Entry::directory("spare/")];
+        for number in 0..SPARE {
+            let (name, bytes) = spare(number);
+            above.push(Entry::file(format!("spare/{name}"), bytes));
+        }
+        for (number, case) in (0..).zip(cases()) {
+            let programs = match case.needs {
+                Needs::Nothing => &small,
+                Needs::Busybox | Needs::Runc => &whole,
+                Needs::Compiled => continue,
+            };
+            below.extend(base(&number.to_string()));
+            above.extend(tree(&number.to_string(), number, programs));
+        }
+        let (architecture, variant) = model.platform();
+        let layout = Layout::create(&layouts, "cold");
+        for (tag, entries) in [("0", below), ("1", above)] {
+            let image = Image::new(vec![Layer::new(&entries)]);
+            layout.add(tag, &image.platform(architecture, variant));
+        }
+        let accelerator = Accelerator::start(sandbox, &format!("oci:{}", layouts.display()));
+        accelerator.set_hot(sandbox, "cold:1", &[FILLER]);
+        let relay = Relay::start(&accelerator.address, Fault::HoldFirst(512 << 10));
+        device.run(&format!("mkdir -p {ROOT} /run/merged")).ok("directories");
+        let options = format!("--root {ROOT}");
+        device
+            .pull(&format!("{options} --lazy=never"), &["cold:0"], &accelerator.url())
+            .ok("cold:0");
+        device.start_daemon(STATE);
+        device
+            .pull(&format!("{options} --lazy=require"), &["cold:1"], &guest_url(&relay.url()))
+            .ok("cold:1");
+        let mount = format!(
+            "cd {ROOT}/snapshots; mkdir -p /var/lib/upper /var/lib/work; \
+             mount -t overlay -o lowerdir=2/fs/spare:1/fs/spare,upperdir=/var/lib/upper,workdir=/var/lib/work \
+             overlay /run/merged"
+        );
+        device.run(&mount).ok("mount");
+        Self { device, relay, _accelerator: accelerator }
+    }
+
+    /// Runs all cases; gives what was printed, a line for each.
+    pub fn cases(&mut self) -> String {
+        let script = format!(
+            "skiff-cold cases {ROOT}/snapshots/2/fs {ROOT}/snapshots/1/fs {ROOT}/scratch 2>&1"
+        );
+        self.device.run(&script).ok("the cases")
+    }
+
+    fn run(&mut self, what: &str, script: &str) -> String {
+        self.device.run(&format!("{FUNCTIONS}\n{script}")).ok(what)
+    }
+
+    /// Fails unless who opened these files was answered, with the right bytes.
+    fn answered(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            let (name, bytes) = spare(*number);
+            let script = format!(
+                "for i in $(seq 300); do [ -s /run/opened.{name} ] && break; sleep 0.1; done; cat /run/opened.{name}"
+            );
+            let said = self.run("who waited", &script);
+            let expected = digest(&bytes);
+            let expected = expected.trim_start_matches("sha256:");
+            assert!(said.starts_with(expected), "{name}: {said}, not {expected}");
+        }
+    }
+
+    /// The daemon is killed twice and stopped once while somebody waits; later signals are lost.
+    pub fn takeovers(&mut self) {
+        self.relay.pause();
+        self.run(
+            "a kill",
+            "opens 00; opens 01; kill -9 $(one daemon); sleep 0.3; waits 00; opens 02",
+        );
+        self.device.start_daemon(STATE);
+        self.run("another kill", "waits 00; kill -9 $(one daemon); sleep 0.3; waits 01; waits 02");
+        self.device.start_daemon(STATE);
+        self.run("a stop", "d=$(one daemon); kill $d; while [ -d /proc/$d ]; do sleep 0.1; done; waits 00; waits 02");
+        self.device.start_daemon(STATE);
+        self.relay.resume();
+        self.answered(&[0, 1, 2]);
+        let lost = "skiff-cold no-signals $(one daemon); \
+                    for n in 03 04 05 06 07 08 09; do sha256sum /run/merged/$n >/run/opened.$n & done; wait";
+        self.run("lost signals", lost);
+        self.answered(&[3, 4, 5, 6, 7, 8, 9]);
+        self.relay.pause();
+        let killed = "h=$(one holder); kill -9 $h; for i in $(seq 100); do n=$(one holder); \
+                      [ -n \"$n\" ] && [ \"$n\" != $h ] && break; sleep 0.1; done; sleep 0.5; \
+                      opens 10; kill -9 $(one daemon); sleep 0.3; waits 10";
+        self.run("another holder", killed);
+        self.device.start_daemon(STATE);
+        self.relay.resume();
+        self.answered(&[10]);
+    }
+
+    /// Both are killed together while somebody has a cold file open: he is named.
+    pub fn both_killed(&mut self) {
+        let script = "kill -9 $(one daemon) $(one holder); sleep 0.3; exec 4</run/merged/11; \
+                      sleep 1000 & echo $! >/run/reader";
+        self.run("both killed", script);
+        self.device.start_daemon(STATE);
+        let said = self.run(
+            "status",
+            &format!("skiff status --state {STATE} --root {ROOT} --json; echo code $?"),
+        );
+        assert!(said.ends_with("code 11"), "{said}");
+        assert!(said.contains("spare/11"), "{said}");
+        self.run(
+            "the end",
+            "kill $(cat /run/reader) $(one daemon) $(one holder); umount /run/merged",
+        );
+    }
+}
