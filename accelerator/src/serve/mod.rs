@@ -35,7 +35,7 @@ mod request;
 mod shipment;
 pub mod urgent;
 
-use crate::access::{Access, Gate, Tls};
+use crate::access::{Access, Gate, Signers, Tls};
 use crate::packs::ahead::Supply;
 use answer::{Ended, answer};
 use axum::Router;
@@ -78,6 +78,7 @@ pub struct Service<L: Library> {
     preparations: Preparations<L>,
     level: i32,
     gate: Arc<Gate>,
+    signers: Signers,
     tls: Option<Arc<Tls>>,
     more: Router,
 }
@@ -114,6 +115,7 @@ impl<L: Library> Service<L> {
             preparations: Preparations::default(),
             level,
             gate: Arc::default(),
+            signers: Signers::default(),
             tls: None,
             more: Router::new(),
         }
@@ -128,6 +130,13 @@ impl<L: Library> Service<L> {
     #[must_use]
     pub fn behind(mut self, gate: Gate) -> Self {
         self.gate = Arc::new(gate);
+        self
+    }
+
+    /// Signs tables of contents.
+    #[must_use]
+    pub fn signing(mut self, signers: Signers) -> Self {
+        self.signers = signers;
         self
     }
 

@@ -18,6 +18,7 @@
 
 mod chunks;
 mod client;
+mod encoding;
 mod error;
 mod pin;
 mod rate;
@@ -25,6 +26,7 @@ mod security;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+mod tree_key;
 mod wire;
 
 pub use client::{Body, Client, PATIENCE};
@@ -32,3 +34,4 @@ pub use error::HttpError;
 pub use pin::Pin;
 pub use rate::Rate;
 pub use security::{Security, SecurityOptions};
+pub use tree_key::{PublicKey, TreeKey};

@@ -56,7 +56,8 @@ impl Packs {
             sink.ready().await;
             let frame = answer.frame().await?;
             match frame.kind {
-                Kind::HotComplete => {}
+                // Signatures were looked at before, if anybody asks for them.
+                Kind::Signature | Kind::HotComplete => {}
                 Kind::Pack => {
                     let pack: Pack = decode(frame.payload)?;
                     sink.seek(self.check(&pack)?)?;
