@@ -141,12 +141,13 @@ fn code(failed: &Failed) -> u8 {
 
 fn http_code(error: &HttpError) -> u8 {
     match error {
-        HttpError::BadUrl { .. } | HttpError::File { .. } => 2,
+        HttpError::BadUrl { .. } | HttpError::BadProxy | HttpError::File { .. } => 2,
         #[cfg(feature = "tls")]
         HttpError::NoRoots | HttpError::Setup(_) => 2,
         HttpError::Connect { .. }
         | HttpError::Exchange { .. }
         | HttpError::Unavailable { .. }
+        | HttpError::Proxy { .. }
         | HttpError::Strange { .. } => 4,
         #[cfg(feature = "tls")]
         HttpError::Untrusted { .. } => 12,

@@ -191,6 +191,9 @@ async fn render<L: Library>(
     service.metrics.render().into_response()
 }
 
+/// Has nginx pass on what comes when it comes: progress says that there is life, and an answer waits for nothing.
+const UNBUFFERED: (&str, &str) = ("x-accel-buffering", "no");
+
 /// What somebody is told who may read some repositories, and asks for what is of all.
 const ONLY_ALL: &str = "the policy has to let you read all repositories (**) for this\n";
 
@@ -231,7 +234,7 @@ async fn deploy<L: Library>(
     }
     let (sink, stream) = body::channel(service.metrics.clone(), place);
     tokio::spawn(respond(service, access, body, sink));
-    ([(header::CONTENT_TYPE, MEDIA_TYPE)], Body::new(stream)).into_response()
+    ([(header::CONTENT_TYPE.as_str(), MEDIA_TYPE), UNBUFFERED], Body::new(stream)).into_response()
 }
 
 /// Answers into the sink, and ends an answer that fails with the reason.

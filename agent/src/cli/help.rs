@@ -58,6 +58,7 @@ connection options, of pull, deploy, trace and daemon:
   --tree-key KEY      take only what this Ed25519 key of the accelerator's (--sign-key there) has
                       signed, whatever the bytes come through: a file with public keys (PEM), or
                       one in Base64 or hexadecimal; any of several (env SKIFF_TREE_KEY, with spaces)
+                      Proxies are those of http_proxy, https_proxy and no_proxy, as for curl.
                       Where a daemon runs it does the fetching, with its own connection options:
                       give them to skiff daemon. A pull that has others is refused.
 

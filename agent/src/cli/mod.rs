@@ -5,7 +5,7 @@ mod help;
 pub use help::HELP;
 
 use crate::applications::Name;
-use crate::http::{Pin, SecurityOptions, TreeKey};
+use crate::http::{Pin, Proxies, SecurityOptions, TreeKey};
 use crate::pull::{Budget, Laziness, Wanted};
 use crate::trace::{Flags, TraceOptions};
 use lexopt::prelude::*;
@@ -115,7 +115,7 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Options, UsageError> {
-    let text = |name| env(name).and_then(|value| value.into_string().ok());
+    let text = |name: &str| env(name).and_then(|value| value.into_string().ok());
     let mut accelerator = text("SKIFF_ACCELERATOR");
     // One that is empty, as in a file of a service's environment, says nothing.
     let file = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -127,6 +127,7 @@ pub fn parse(
         certificate: file("SKIFF_CERT"),
         key: file("SKIFF_KEY"),
         tree_keys: keys_of(&text("SKIFF_TREE_KEY").unwrap_or_default()),
+        proxies: Proxies::of(text),
     };
     let (mut pins, mut tree_keys) = (Vec::new(), Vec::new());
     let mut containerd = env("CONTAINERD_ADDRESS")

@@ -11,6 +11,7 @@
 //!
 //! Files are read when they are needed and again when they have changed, so that what was renewed is used by a daemon, too.
 
+use super::proxy::Proxies;
 use super::tree_key::{PublicKey, TreeKey, read_keys};
 use super::{HttpError, Pin};
 use std::fs::File;
@@ -37,6 +38,8 @@ pub struct SecurityOptions {
     pub key: Option<PathBuf>,
     /// Keys that sign tables of contents: any of them. None if a table need not be signed.
     pub tree_keys: Vec<TreeKey>,
+    /// What is between, which is no choice of whoever asks.
+    pub proxies: Proxies,
 }
 
 impl SecurityOptions {
