@@ -38,6 +38,8 @@ rest() {
     part fuzz 90 cargo test --release --locked -p skiff-fuzz
     part hostile 60 cargo test --release --locked -p skiff-tests --test hostile
     part security 120 cargo test --release --locked -p skiff-tests --test security
+    part signed 90 cargo test --release --locked -p skiff-tests --test signed
+    part proxies 120 cargo test --release --locked -p skiff-tests --test proxies
     part scripted 180 cargo test --release --locked -p skiff-tests --test scripted
     part applications 300 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
     part reroot 180 cargo test --release --locked -p skiff-tests --test reroot

@@ -17,6 +17,7 @@ Usage:
                            [--database URL] [--cache-bytes N] [--level N]
                            [--platform OS/ARCH[/VARIANT]]... [--poll SECONDS] [--no-traces]
                            [--tls-cert FILE --tls-key FILE [--tls-client-ca FILE]] [--policy FILE]
+                           [--sign-key FILE]...
   skiff-accelerator ingest --registry REGISTRY --data DIR [--platform OS/ARCH[/VARIANT]]
                            [--database URL] [--cache-bytes N] IMAGE...
   skiff-accelerator app    --data DIR [--database URL] set NAME IMAGE... | set NAME --compose FILE
@@ -60,6 +61,9 @@ Options:
                        `token SHA256 REPOSITORY...`, with the SHA-256 of a bearer token, or
                        `certificate NAME REPOSITORY...`, with a DNS name of a client certificate. In a
                        repository `*` is any part of a component, `**` at the end all that follows
+  --sign-key FILE      `serve`: sign tables of contents by this Ed25519 key (PKCS#8 in PEM, as `openssl genpkey
+                       -algorithm ed25519` makes it), for devices that have its public key (--tree-key);
+                       read again when it changes. Several, at most 4: by each
   --no-traces          `serve`: refuse what devices report of what was opened (POST /v1/trace)
   --class CLASS        `hot`: for devices of this class only
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
@@ -116,6 +120,8 @@ pub(crate) struct Security {
     pub(crate) tls: Option<TlsFiles>,
     /// Who may read what.
     pub(crate) policy: Option<PathBuf>,
+    /// Keys that sign.
+    pub(crate) sign_keys: Vec<PathBuf>,
 }
 
 impl Security {
@@ -124,6 +130,7 @@ impl Security {
         key: Option<PathBuf>,
         client_ca: Option<PathBuf>,
         policy: Option<PathBuf>,
+        sign_keys: Vec<PathBuf>,
     ) -> Result<Self, lexopt::Error> {
         let tls = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key, client_ca }),
@@ -134,7 +141,7 @@ impl Security {
                 );
             }
         };
-        Ok(Self { tls, policy })
+        Ok(Self { tls, policy, sign_keys })
     }
 }
 
@@ -215,6 +222,7 @@ pub(crate) fn parse(
     let (mut listen, mut level, mut ahead) = (None, None, Ahead::default());
     let (mut compose, mut json) = (None, false);
     let (mut application, mut class, mut no_traces) = (None, None, false);
+    let mut sign_keys = Vec::new();
     let (mut certificate, mut key, mut client_ca, mut policy) = (None, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -234,6 +242,7 @@ pub(crate) fn parse(
             Long("tls-key") => key = Some(PathBuf::from(parser.value()?)),
             Long("tls-client-ca") => client_ca = Some(PathBuf::from(parser.value()?)),
             Long("policy") => policy = Some(PathBuf::from(parser.value()?)),
+            Long("sign-key") => sign_keys.push(PathBuf::from(parser.value()?)),
             Long("platform") => ahead.platforms.push(parser.value()?.string()?),
             Long("poll") => {
                 ahead.poll =
@@ -266,9 +275,11 @@ pub(crate) fn parse(
     if no_traces && command != "serve" {
         return Err("--no-traces goes with `serve`".into());
     }
-    let security = Security::new(certificate, key, client_ca, policy)?;
+    let security = Security::new(certificate, key, client_ca, policy, sign_keys)?;
     if security != Security::default() && command != "serve" {
-        return Err("--tls-cert, --tls-key, --tls-client-ca and --policy go with `serve`".into());
+        let text =
+            "--tls-cert, --tls-key, --tls-client-ca, --policy and --sign-key go with `serve`";
+        return Err(text.into());
     }
     match command.as_str() {
         "hot" => return Ok(Command::Hot { metadata, hot: hot(images, application, class)? }),

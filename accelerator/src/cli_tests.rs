@@ -29,12 +29,14 @@ fn commands_are_read() {
     assert!(!traces);
     assert_eq!(ahead.poll, Some(Duration::from_secs(10)));
     assert_eq!(ahead.platforms, ["linux/arm64", "linux/arm"]);
-    let serve =
-        "serve --registry oci:x --data d --tls-cert c --tls-key k --tls-client-ca a --policy p";
+    let serve = "serve --registry oci:x --data d --tls-cert c --tls-key k --tls-client-ca a --policy p --sign-key s --sign-key t";
     let Ok(Command::Serve { security, .. }) = parsed(serve) else { panic!("{serve}") };
     let [certificate, key, ca, policy] = ["c", "k", "a", "p"].map(PathBuf::from);
     let tls = Some(TlsFiles { certificate, key, client_ca: Some(ca) });
-    assert_eq!(security, Security { tls, policy: Some(policy) });
+    assert_eq!(
+        security,
+        Security { tls, policy: Some(policy), sign_keys: vec!["s".into(), "t".into()] }
+    );
     let ingest = parsed(
         "ingest a:1 --registry http://r --data d --platform linux/arm/v6 b:2 \
          --database postgres://u:p@h/d",
@@ -109,6 +111,7 @@ fn each_mistake_has_its_sentence() {
         ("serve --registry oci:x --data d --tls-cert c", "go together"),
         ("serve --registry oci:x --data d --tls-client-ca c", "go together"),
         ("app --data d ls --policy p", "go with `serve`"),
+        ("app --data d ls --sign-key s", "go with `serve`"),
         ("push --registry oci:x --data d", "no command \"push\""),
         ("serve --frobnicate", "--frobnicate"),
     ];

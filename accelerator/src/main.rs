@@ -5,7 +5,7 @@ mod cli;
 mod hot_sets;
 
 use cli::{Ahead, App, Command, Common, HELP, Hot, Metadata, Security};
-use skiff_accelerator::access::{Gate, Tls};
+use skiff_accelerator::access::{Gate, Signers, Tls};
 use skiff_accelerator::applications::{self, ApplicationError};
 use skiff_accelerator::causes::chain;
 use skiff_accelerator::hot::take;
@@ -162,10 +162,10 @@ fn platform(text: &str) -> Result<Platform, Failed> {
     platform.map_err(|error: PlatformError| Failed { code: 2, sentence: error.to_string() })
 }
 
-/// Who is let in, and over what.
-fn guard(security: Security) -> Result<(Gate, Option<Tls>), Failed> {
+/// Who is let in, over what, and how devices know what comes from here.
+fn guard(security: Security) -> Result<(Gate, Option<Tls>, Signers), Failed> {
     let failed = |error: &dyn std::error::Error| Failed { code: 2, sentence: chain(error) };
-    let Security { tls, policy } = security;
+    let Security { tls, policy, sign_keys } = security;
     if policy.is_some() && tls.is_none() {
         tracing::warn!(
             "there is a policy and no TLS (--tls-cert): tokens and images can be read on the way, unless \
@@ -176,7 +176,8 @@ fn guard(security: Security) -> Result<(Gate, Option<Tls>), Failed> {
     let gate = policy.map_or_else(|| Ok(Gate::default()), |path| Gate::new(&path));
     let gate = gate.map_err(|error| failed(&error))?;
     let tls = tls.map(|files| Tls::new(files, has_policy)).transpose();
-    Ok((gate, tls.map_err(|error| failed(&error))?))
+    let signers = Signers::new(sign_keys).map_err(|error| failed(&error))?;
+    Ok((gate, tls.map_err(|error| failed(&error))?, signers))
 }
 
 async fn serve(
@@ -194,7 +195,7 @@ async fn serve(
             token::VARIABLE
         );
     }
-    let (gate, tls) = guard(security)?;
+    let (gate, tls, signers) = guard(security)?;
     let Common { registry, metadata: Metadata { data, database }, cache_bytes } = &common;
     let images = Images::open(registry, data, *cache_bytes, database.as_ref()).await?;
     let images = Arc::new(images);
@@ -210,7 +211,7 @@ async fn serve(
     let stop = async move {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     };
-    let mut service = Service::new(Arc::clone(&images), level).behind(gate);
+    let mut service = Service::new(Arc::clone(&images), level).behind(gate).signing(signers);
     if let Some(tls) = tls {
         service = service.over(tls);
     }

@@ -27,8 +27,8 @@ pub enum Failed {
     NoAccelerator,
     /// Options that the daemon does not have.
     #[error(
-        "a daemon runs, which has other options of the connection (--ca, --pin, --token-file, --cert, --key; see \
-         skiff --help); give them to it, leave them out here, or use --lazy=never"
+        "a daemon runs, which has other options of the connection (--ca, --pin, --tree-key, --token-file, --cert, \
+         --key; see skiff --help); give them to it, leave them out here, or use --lazy=never"
     )]
     OtherSecurity,
     /// A pull.
@@ -107,6 +107,7 @@ fn code(failed: &Failed) -> u8 {
             PullError::Http(error) => http_code(error),
             PullError::Link { .. } | PullError::OutOfTime | PullError::GivenUp => 4,
             PullError::NoDelta { .. } => 5,
+            PullError::Unsigned { .. } => 14,
             PullError::Refused { code, .. } => match code {
                 FailureCode::NotFound | FailureCode::NoPlatform => 3,
                 FailureCode::BadImage => 6,
@@ -140,12 +141,13 @@ fn code(failed: &Failed) -> u8 {
 
 fn http_code(error: &HttpError) -> u8 {
     match error {
-        HttpError::BadUrl { .. } | HttpError::File { .. } => 2,
+        HttpError::BadUrl { .. } | HttpError::BadProxy | HttpError::File { .. } => 2,
         #[cfg(feature = "tls")]
         HttpError::NoRoots | HttpError::Setup(_) => 2,
         HttpError::Connect { .. }
         | HttpError::Exchange { .. }
         | HttpError::Unavailable { .. }
+        | HttpError::Proxy { .. }
         | HttpError::Strange { .. } => 4,
         #[cfg(feature = "tls")]
         HttpError::Untrusted { .. } => 12,

@@ -50,6 +50,8 @@ pub enum Kind {
     Complete = 8,
     /// [`crate::response::Failure`]: the last frame of an answer that does not.
     Failure = 9,
+    /// [`crate::response::Signature`]: who vouches for the metadata, which it follows. Since version 1.4.
+    Signature = 10,
 }
 
 impl Kind {
@@ -64,6 +66,7 @@ impl Kind {
             7 => Self::HotComplete,
             8 => Self::Complete,
             9 => Self::Failure,
+            10 => Self::Signature,
             _ => return Err(Error::UnknownKind),
         })
     }
@@ -298,7 +301,7 @@ mod tests {
         };
         assert_eq!(with(0, 0), Err(Error::BadMagic));
         assert_eq!(with(1, 0), Err(Error::UnknownKind));
-        assert_eq!(with(1, 10), Err(Error::UnknownKind));
+        assert_eq!(with(1, 11), Err(Error::UnknownKind));
         assert_eq!(with(3, 0xFF), Err(Error::FrameTooLong));
         assert_eq!(with(4, !good[4]), Err(Error::BadCrc));
     }

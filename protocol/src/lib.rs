@@ -29,6 +29,7 @@ mod ranges;
 pub mod record;
 pub mod request;
 pub mod response;
+pub mod signed;
 pub mod trace;
 mod version;
 

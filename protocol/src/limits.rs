@@ -54,6 +54,9 @@ pub const MAX_DEPTH: u16 = 64;
 /// Most entries of an answer, and most contents. An agent refuses a plan with more.
 pub const MAX_ENTRIES: u32 = 4_000_000;
 
+/// Most signatures of an answer.
+pub const MAX_SIGNATURES: usize = 4;
+
 /// Longest name of a device class, bytes.
 pub const MAX_CLASS: usize = 64;
 

@@ -1,10 +1,11 @@
 //! The messages in an answer's frames (see [`crate::frame::Kind`]).
 //!
-//! Order: `Progress` and `Notice` anywhere before the first `Metadata`; `Plan`; `Metadata`…;
+//! Order: `Progress` and `Notice` anywhere before the first `Metadata`; `Plan`; `Metadata`…; `Signature`…;
 //! packs of the hot set, `HotComplete`; the other packs; `Complete`. `Failure` may stand
 //! anywhere instead of what would come, and ends the answer.
 
 use crate::limits::MAX_WANTED;
+use crate::signed::KeyId;
 use crate::{Digest, Error, Version};
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +88,16 @@ pub struct Pack {
 pub enum Codec {
     /// Raw deflate (RFC 1951).
     Deflate,
+}
+
+/// A signature of the table of contents, behind the metadata and before the packs: one for each key, at most
+/// [`MAX_SIGNATURES`](crate::limits::MAX_SIGNATURES). What is signed is [`crate::signed::message`]. Since version 1.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// Which key made it.
+    pub key: KeyId,
+    /// R and S of an Ed25519 signature (RFC 8032, section 5.1.6).
+    pub signature: [[u8; 32]; 2],
 }
 
 /// The last frame: everything has been sent.

@@ -15,7 +15,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 3 };
+    pub const CURRENT: Self = Self { major: 1, minor: 4 };
 
     /// Whether the peer knows base layers: [`crate::record::Record::Base`] and [`crate::record::Parent::Layer`].
     pub const fn has_bases(self) -> bool {
@@ -25,6 +25,11 @@ impl Version {
     /// Whether the peer knows [`crate::response::FailureCode::Denied`].
     pub const fn has_denied(self) -> bool {
         self.minor >= 3
+    }
+
+    /// Whether the peer knows [`crate::response::Signature`].
+    pub const fn has_signatures(self) -> bool {
+        self.minor >= 4
     }
 
     /// Whether the peer's requests end with [`crate::request::Hydration`].

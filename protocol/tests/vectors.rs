@@ -12,8 +12,10 @@ use skiff_protocol::request::{
     Codecs, DeployRequest, Held, Hydration, Part, Platform, Purpose, Want,
 };
 use skiff_protocol::response::{
-    Codec, Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, decode, encode,
+    Codec, Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, Signature, decode,
+    encode,
 };
+use skiff_protocol::signed::{self, KeyId};
 use skiff_protocol::trace::{TraceEntries, TraceEntry, TraceHead, TraceRecord, TracedImage};
 use skiff_protocol::{Digest, Error, Ranges, Version};
 use std::collections::BTreeMap;
@@ -250,6 +252,9 @@ fn responses() {
     message("failure", &failure, &mut Vec::new());
     let denied = Failure { code: FailureCode::Denied, message: "not for you" };
     message("failure-denied", &denied, &mut Vec::new());
+    let signature = Signature { key: KeyId::of(&A), signature: [A.0, B.0] };
+    message("signature", &signature, &mut Vec::new());
+    same("signed", &signed::message(&A, &B));
 }
 
 #[test]

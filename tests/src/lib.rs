@@ -1,6 +1,6 @@
 //! End-to-end tests of Skiff, and what they stand on: builders of images ([`tarball`],
 //! [`layout`], [`hard`]), answers written by hand ([`script`]), the comparer of trees ([`compare`]), a [`disk`] that loses power, an
-//! emulated [`device`], a [`fleet`], an image that is [`startable`] and [`cold`], [`certificates`], [`bounds`] and [`spans`] to measure against, and a [`harness`] for the real programs: docker-registry, containerd, the
+//! emulated [`device`], a [`fleet`], an image that is [`startable`] and [`cold`], [`certificates`], somebody [`between`], [`bounds`] and [`spans`] to measure against, and a [`harness`] for the real programs: docker-registry, containerd, the
 //! accelerator and the agent.
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "a helper that can't do its work fails the test, and says why"
 )]
 
+pub mod between;
 pub mod bounds;
 pub mod certificates;
 pub mod cold;

@@ -42,6 +42,8 @@ struct Answer {
     complete: bool,
     /// Entries and contents that the plan announces.
     counts: Option<(u32, u32)>,
+    /// Payloads of frames behind the metadata.
+    signatures: Vec<Vec<u8>>,
 }
 
 fn entry(path: &'static [u8], kind: Kind<'static>) -> Entry<'static> {
@@ -62,6 +64,7 @@ impl Answer {
             target: None,
             complete: true,
             counts: None,
+            signatures: Vec::new(),
         }
     }
 
@@ -131,6 +134,9 @@ impl Answer {
         frame(&mut body, FrameKind::Plan, encode(&plan, &mut buffer).unwrap());
         for piece in self.metadata().chunks(30_000) {
             frame(&mut body, FrameKind::Metadata, piece);
+        }
+        for signature in &self.signatures {
+            frame(&mut body, FrameKind::Signature, signature);
         }
         frame(&mut body, FrameKind::Pack, encode(&pack, &mut buffer).unwrap());
         frame(&mut body, FrameKind::PackData, &encoded);
@@ -373,6 +379,33 @@ fn no_accelerator_at_all() {
     ];
     for (row, answer, codes, said) in rows {
         refused(&sandbox, row, answer, codes, said);
+    }
+}
+
+#[test]
+fn signatures_that_are_none() {
+    let sandbox = Sandbox::new();
+    let key = [5; 32];
+    let id = sha256(&key).0[..8].to_vec();
+    let signature = |id: &[u8]| [id, &[1; 64]].concat();
+    let (ours, other) = (signature(&id), signature(&[0; 8]));
+    let hex = "05".repeat(32);
+    for (row, signatures, code, said) in [
+        ("none", vec![], 14, "it is not signed"),
+        ("other bytes", vec![ours.clone()], 14, "is not right"),
+        ("another key's", vec![other.clone()], 14, "none of the keys"),
+        ("behind too many", [vec![other.clone(); 4], vec![ours.clone()]].concat(), 14, "none of"),
+        ("too short", vec![ours[1..].to_vec()], 6, "does not decode"),
+        ("too long", vec![[&ours[..], b"x"].concat()], 6, "does not decode"),
+    ] {
+        let answer = || Answer { signatures: signatures.clone(), ..Answer::honest() };
+        let (outcome, root) = pull_with(&sandbox, answer().http(), &["--tree-key", &hex]);
+        assert_eq!(outcome.code, code, "{row}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(said), "{row}: {}", outcome.stderr);
+        check_clean(&sandbox, row, &root);
+        let (outcome, root) = pull(&sandbox, answer().http());
+        outcome.ok("nobody asks for them");
+        std::fs::remove_dir_all(root).unwrap();
     }
 }
 

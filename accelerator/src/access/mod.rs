@@ -1,4 +1,5 @@
-//! Who may read what: the policy file, and the connections that devices show themselves on.
+//! Who may read what: the policy file, and the connections that devices show themselves on. And the other way round: by which
+//! keys devices know what comes from here (`signing`).
 //!
 //! ```text
 //! connection ──▶ tls (certificates; the client's names) ─┐
@@ -15,12 +16,14 @@
 mod gate;
 mod pattern;
 mod policy;
+mod signing;
 mod tls;
 mod watched;
 
 pub use gate::{Gate, Peer};
 pub use pattern::Pattern;
 pub use policy::{Policy, PolicyError};
+pub use signing::{SignError, Signers, Unsigned};
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use watched::Watched;
 

@@ -100,6 +100,8 @@ pub struct Plan {
     pub first_packs: u32,
     /// The metadata stream, encoded.
     pub metadata: Bytes,
+    /// The SHA-256 of the stream before it was compressed.
+    pub table: Digest,
     /// The trees of the base layers, by their digests.
     pub bases: Vec<(Digest, Tree)>,
     /// What each layer is in the graph of states and deltas.
@@ -254,7 +256,8 @@ impl Plan {
         let space = Space::new(contents.packed().map(|(number, content)| (number, content.size)));
         let first_packs = contents.first_bytes().div_ceil(MAX_PACK.into());
         let first_packs = u32::try_from(first_packs).unwrap_or(u32::MAX);
-        let metadata = table::encode(wanted, &layers, &layers_of_images, &parents, &contents)?;
+        let (metadata, table) =
+            table::encode(wanted, &layers, &layers_of_images, &parents, &contents)?;
         let entries = layers.iter().map(|layer| layer.entries.len()).sum();
         let entries = count(entries, "entries")?;
         let made: Vec<_> =
@@ -270,6 +273,7 @@ impl Plan {
             space,
             first_packs,
             metadata: Bytes::from_owner(metadata),
+            table,
             bases,
             deltas,
         })

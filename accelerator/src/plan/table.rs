@@ -9,6 +9,8 @@ use super::{Layer, PlanError, Wanted, count};
 use crate::mapped::Mapped;
 use crate::packs::deflate;
 use crate::tree::{FileKind, Metadata};
+use sha2::{Digest as _, Sha256};
+use skiff_protocol::Digest;
 use skiff_protocol::limits::{MAX_RECORD, MAX_TARGET, MAX_XATTRS};
 use skiff_protocol::path;
 use skiff_protocol::record::{self, Kind, Parent, Record, Source, Xattrs};
@@ -16,14 +18,14 @@ use skiff_protocol::record::{self, Kind, Parent, Record, Source, Xattrs};
 /// Bytes of a blob in one record.
 const BLOB_STEP: usize = 32 * 1024;
 
-/// Encodes and compresses the stream.
+/// Encodes and compresses the stream; gives the SHA-256 of what it inflates to, too.
 pub(crate) fn encode(
     wanted: &[Wanted],
     layers: &[Layer<'_>],
     layers_of_images: &[Option<u16>],
     parents: &[Parent],
     contents: &Contents,
-) -> Result<Mapped, PlanError> {
+) -> Result<(Mapped, Digest), PlanError> {
     let mut writer = Writer { bytes: Vec::new(), buffer: vec![0; MAX_RECORD + 2] };
     for (want, layer) in wanted.iter().zip(layers_of_images) {
         images(&mut writer, want, *layer)?;
@@ -50,7 +52,8 @@ pub(crate) fn encode(
         }
     }
     writer.push(&Record::End)?;
-    deflate::encode(&writer.bytes, deflate::BEST).map_err(PlanError::Memory)
+    let digest = Digest(Sha256::digest(&writer.bytes).into());
+    Ok((deflate::encode(&writer.bytes, deflate::BEST).map_err(PlanError::Memory)?, digest))
 }
 
 fn images(writer: &mut Writer, want: &Wanted, layer: Option<u16>) -> Result<(), PlanError> {

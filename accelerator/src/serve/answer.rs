@@ -66,7 +66,13 @@ pub(crate) async fn answer<L: Library>(
         None => planned(service, access, &request, version, sink).await?,
     };
     let meter = Meter::default();
-    let shipment = shipment(service, &request, &prepared).await?;
+    let mut shipment = shipment(service, &request, &prepared).await?;
+    if shipment.metadata.is_some() && version.has_signatures() {
+        let signatures = service.signers.sign(body, &prepared.plan.table);
+        for signature in signatures.map_err(|error| Refusal::internal(&error))? {
+            shipment.signatures.extend(frames::message(Kind::Signature, &signature)?);
+        }
+    }
     let shipment = shipment.estimated_by(prepared.alone.as_ref()).await?;
     let complete = Complete { plan: shipment.id, trees: prepared.trees.iter().copied().collect() };
     let complete = frames::message(Kind::Complete, &complete)?;
@@ -241,6 +247,7 @@ async fn shipment<'s, L: Library>(
         entries: plan.entries,
         contents: plan.contents.len(),
         metadata,
+        signatures: Vec::new(),
         cutter,
         first_packs,
         have,

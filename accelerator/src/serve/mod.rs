@@ -36,7 +36,7 @@ mod request;
 mod shipment;
 pub mod urgent;
 
-use crate::access::{Access, Gate, Tls};
+use crate::access::{Access, Gate, Signers, Tls};
 use crate::packs::ahead::Supply;
 use answer::{Ended, answer};
 use axum::Router;
@@ -79,6 +79,7 @@ pub struct Service<L: Library> {
     preparations: Preparations<L>,
     level: i32,
     gate: Arc<Gate>,
+    signers: Signers,
     tls: Option<Arc<Tls>>,
     more: Router,
 }
@@ -115,6 +116,7 @@ impl<L: Library> Service<L> {
             preparations: Preparations::default(),
             level,
             gate: Arc::default(),
+            signers: Signers::default(),
             tls: None,
             more: Router::new(),
         }
@@ -129,6 +131,13 @@ impl<L: Library> Service<L> {
     #[must_use]
     pub fn behind(mut self, gate: Gate) -> Self {
         self.gate = Arc::new(gate);
+        self
+    }
+
+    /// Signs tables of contents.
+    #[must_use]
+    pub fn signing(mut self, signers: Signers) -> Self {
+        self.signers = signers;
         self
     }
 
@@ -183,6 +192,9 @@ async fn render<L: Library>(
     service.metrics.render().into_response()
 }
 
+/// Has nginx pass on what comes when it comes: progress says that there is life, and an answer waits for nothing.
+const UNBUFFERED: (&str, &str) = ("x-accel-buffering", "no");
+
 /// What somebody is told who may read some repositories, and asks for what is of all.
 const ONLY_ALL: &str = "the policy has to let you read all repositories (**) for this\n";
 
@@ -223,7 +235,7 @@ async fn deploy<L: Library>(
     }
     let (sink, stream) = body::channel(service.metrics.clone(), place);
     tokio::spawn(respond(service, access, body, sink));
-    ([(header::CONTENT_TYPE, MEDIA_TYPE)], Body::new(stream)).into_response()
+    ([(header::CONTENT_TYPE.as_str(), MEDIA_TYPE), UNBUFFERED], Body::new(stream)).into_response()
 }
 
 /// Answers into the sink, and ends an answer that fails with the reason.

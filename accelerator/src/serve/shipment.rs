@@ -37,6 +37,8 @@ pub(crate) struct Shipment<'s, L: Library> {
     pub(crate) entries: u32,
     pub(crate) contents: u32,
     pub(crate) metadata: Option<Bytes>,
+    /// The frames that follow the metadata.
+    pub(crate) signatures: Vec<u8>,
     pub(crate) cutter: Arc<Cutter<L::Reader>>,
     /// Packs that go before the frame `HotComplete`.
     pub(crate) first_packs: u32,
@@ -67,7 +69,8 @@ impl<L: Library> Shipment<'_, L> {
         must_be_exact: bool,
     ) -> Result<(u64, bool), Ended> {
         let metadata = self.metadata.as_ref().map_or(0, |stream| stream.len());
-        let mut bytes = sliced_len(metadata) + (HEADER_LEN + complete) as u64;
+        let mut bytes =
+            sliced_len(metadata) + (self.signatures.len() + HEADER_LEN + complete) as u64;
         let mut exact = true;
         let mut missing = Vec::new();
         for number in self.numbers() {
@@ -93,6 +96,9 @@ impl<L: Library> Shipment<'_, L> {
     pub(crate) async fn send(&self, sink: &mut Sink) -> Result<(), Ended> {
         for stretch in self.metadata.iter().flat_map(|stream| stream.chunks(STEP)) {
             sink.send(frames::metadata(stretch)?).await?;
+        }
+        if !self.signatures.is_empty() {
+            sink.send(self.signatures.clone().into()).await?;
         }
         let mut hot = Some(frames::empty(Kind::HotComplete)?);
         if self.numbers().next().is_none_or(|number| number >= self.first_packs) {

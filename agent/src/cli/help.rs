@@ -55,6 +55,10 @@ connection options, of pull, deploy, trace and daemon:
                       (env SKIFF_TOKEN_FILE)
   --cert FILE, --key FILE
                       show this client certificate (PEM; env SKIFF_CERT, SKIFF_KEY)
+  --tree-key KEY      take only what this Ed25519 key of the accelerator's (--sign-key there) has
+                      signed, whatever the bytes come through: a file with public keys (PEM), or
+                      one in Base64 or hexadecimal; any of several (env SKIFF_TREE_KEY, with spaces)
+                      Proxies are those of http_proxy, https_proxy and no_proxy, as for curl.
                       Where a daemon runs it does the fetching, with its own connection options:
                       give them to skiff daemon. A pull that has others is refused.
 
@@ -91,4 +95,5 @@ exit codes:
  12  the accelerator is not trusted: its certificate or key is not right
  13  the accelerator refuses this device: token, client certificate, or an image that
      it may not read
+ 14  what came is not signed by a key that is trusted (--tree-key)
 ";

@@ -5,7 +5,7 @@ mod help;
 pub use help::HELP;
 
 use crate::applications::Name;
-use crate::http::{Pin, SecurityOptions};
+use crate::http::{Pin, Proxies, SecurityOptions, TreeKey};
 use crate::pull::{Budget, Laziness, Wanted};
 use crate::trace::{Flags, TraceOptions};
 use lexopt::prelude::*;
@@ -115,7 +115,7 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Options, UsageError> {
-    let text = |name| env(name).and_then(|value| value.into_string().ok());
+    let text = |name: &str| env(name).and_then(|value| value.into_string().ok());
     let mut accelerator = text("SKIFF_ACCELERATOR");
     // One that is empty, as in a file of a service's environment, says nothing.
     let file = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -126,8 +126,10 @@ pub fn parse(
         token_file: file("SKIFF_TOKEN_FILE"),
         certificate: file("SKIFF_CERT"),
         key: file("SKIFF_KEY"),
+        tree_keys: keys_of(&text("SKIFF_TREE_KEY").unwrap_or_default()),
+        proxies: Proxies::of(text),
     };
-    let mut pins = Vec::new();
+    let (mut pins, mut tree_keys) = (Vec::new(), Vec::new());
     let mut containerd = env("CONTAINERD_ADDRESS")
         .map_or_else(|| PathBuf::from("/run/containerd/containerd.sock"), PathBuf::from);
     let mut namespace = text("CONTAINERD_NAMESPACE").unwrap_or_else(|| "default".to_owned());
@@ -144,6 +146,7 @@ pub fn parse(
             Long("accelerator") => accelerator = Some(parser.value()?.string()?),
             Long("ca") => security.ca = Some(parser.value()?.into()),
             Long("pin") => pins.push(pin(&parser.value()?.string()?)?),
+            Long("tree-key") => tree_keys.push(TreeKey::parse(parser.value()?)),
             Long("token-file") => security.token_file = Some(parser.value()?.into()),
             Long("cert") => security.certificate = Some(parser.value()?.into()),
             Long("key") => security.key = Some(parser.value()?.into()),
@@ -190,6 +193,14 @@ pub fn parse(
     }
     if !pins.is_empty() {
         security.pins = pins;
+    }
+    if !tree_keys.is_empty() {
+        security.tree_keys = tree_keys;
+    }
+    if !security.tree_keys.is_empty() && !cfg!(feature = "tls") {
+        let text =
+            "this build of skiff can't check signatures (--tree-key): it was built without TLS";
+        return Err(UsageError(text.to_owned()));
     }
     if security.certificate.is_some() != security.key.is_some() {
         return Err(UsageError("--cert and --key go together".to_owned()));
@@ -245,6 +256,11 @@ fn pin(text: &str) -> Result<Pin, UsageError> {
             "--pin is sha256/ and the Base64 of a key's SHA-256, or its 64 hexadecimal digits, not '{text}'"
         ))
     })
+}
+
+/// Keys and names of files, with spaces between them.
+fn keys_of(text: &str) -> Vec<TreeKey> {
+    text.split_whitespace().map(|word| TreeKey::parse(word.into())).collect()
 }
 
 fn laziness(word: &str) -> Result<Laziness, UsageError> {

@@ -57,10 +57,24 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn keys_of_trees_need_a_build_that_can_check_them() {
+    let key = "0".repeat(64);
+    let parsed = parsed(&format!("pull a --tree-key {key} --tree-key tree.pub"));
+    if cfg!(feature = "tls") {
+        let keys = [TreeKey::Key([0; 32]), TreeKey::File("tree.pub".into())];
+        assert_eq!(parsed.unwrap().security.tree_keys, keys);
+    } else {
+        assert!(parsed.unwrap_err().to_string().contains("built without TLS"));
+    }
+}
+
+#[test]
 fn the_environment_is_the_default() {
     let (one, other) = ("0".repeat(64), "1".repeat(64));
+    let keys = format!("tree.pub {one}");
     let pins = format!("{one} sha256:{other}");
     let env = |name: &str| match name {
+        "SKIFF_TREE_KEY" if cfg!(feature = "tls") => Some(OsString::from(&keys)),
         "SKIFF_PIN" => Some(OsString::from(&pins)),
         "SKIFF_CERT" | "SKIFF_KEY" => Some(OsString::new()),
         "SKIFF_CA" | "SKIFF_TOKEN_FILE" => Some(OsString::from(format!("/{name}"))),
@@ -74,6 +88,7 @@ fn the_environment_is_the_default() {
         ca: Some("/SKIFF_CA".into()),
         pins: vec![pin(&one).unwrap(), pin(&other).unwrap()],
         token_file: Some("/SKIFF_TOKEN_FILE".into()),
+        tree_keys: keys_of(if cfg!(feature = "tls") { &keys } else { "" }),
         ..SecurityOptions::default()
     };
     assert_eq!(with("daemon"), expected);

@@ -63,6 +63,22 @@ pub enum HttpError {
         /// What was strange.
         reason: String,
     },
+    /// A variable of the environment. Its value may have a password.
+    #[error("http_proxy or https_proxy is not an address like http://proxy.example:3128")]
+    BadProxy,
+    /// The proxy refuses.
+    #[error(
+        "the proxy at {proxy} does not let this device reach {url} (HTTP status {status}); if it wants a user and a \
+         password, give it as http://USER:PASSWORD@HOST:PORT (http_proxy, https_proxy)"
+    )]
+    Proxy {
+        /// The proxy.
+        proxy: String,
+        /// The address.
+        url: String,
+        /// What it says.
+        status: u16,
+    },
     /// What answers can't show that it is the accelerator.
     #[cfg(feature = "tls")]
     #[error("{url} is not trusted: {reason}")]

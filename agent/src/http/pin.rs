@@ -1,46 +1,21 @@
 //! A pinned key: the SHA-256 of its SubjectPublicKeyInfo, which any certificate of the key has. Written `sha256/` and
 //! Base64, as RFC 7469 and curl have it, or 64 hexadecimal digits.
 
+use super::encoding;
 #[cfg(any(test, feature = "tls"))]
 use sha2::{Digest as _, Sha256};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A key's SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin([u8; 32]);
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 impl Pin {
     /// Reads a pin.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("sha256").unwrap_or(text).trim_start_matches([':', '/']);
         let bytes = rest.as_bytes();
-        let mut key = [0; 32];
-        if bytes.len() == 64 {
-            for (to, pair) in key.iter_mut().zip(bytes.chunks(2)) {
-                let [high, low] = [pair[0], pair[1]].map(|digit| char::from(digit).to_digit(16));
-                *to = u8::try_from(high? * 16 + low?).ok()?;
-            }
-            return Some(Self(key));
-        }
-        let digits = bytes.strip_suffix(b"=")?;
-        if digits.len() != 43 {
-            return None;
-        }
-        let (mut bits, mut have, mut at) = (0u32, 0, 0);
-        for digit in digits {
-            let value = ALPHABET.iter().position(|one| one == digit)?;
-            bits = bits << 6 | u32::try_from(value).ok()?;
-            have += 6;
-            if have >= 8 {
-                have -= 8;
-                let [.., byte] = (bits >> have).to_be_bytes();
-                *key.get_mut(at)? = byte;
-                at += 1;
-            }
-        }
-        Some(Self(key))
+        encoding::hex(bytes).or_else(|| encoding::base64(bytes)).map(Self)
     }
 
     /// That of a SubjectPublicKeyInfo.
@@ -53,15 +28,7 @@ impl Pin {
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256/")?;
-        for three in self.0.chunks(3) {
-            let [a, b, c] = [0, 1, 2].map(|at| u32::from(three.get(at).copied().unwrap_or(0)));
-            let bits = a << 16 | b << 8 | c;
-            for digit in 0..=three.len() {
-                let index = bits >> (18 - 6 * digit) & 63;
-                write!(f, "{}", char::from(ALPHABET[index as usize]))?;
-            }
-        }
-        f.write_str("=")
+        encoding::to_base64(&self.0, |digit| f.write_char(digit))
     }
 }
 

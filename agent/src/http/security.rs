@@ -6,10 +6,13 @@
 //! | `--ca FILE` | these CAs, and no others |
 //! | `--pin KEY` | exactly this key, whatever the certificate says of its name and dates: for devices without a clock |
 //! | `--token-file FILE` | a bearer token, over `https://` or to this machine itself only |
+//! | `--tree-key KEY` | besides, only tables of contents that one of these keys has signed (`pull/signed`) |
 //! | `--cert FILE --key FILE` | a client certificate, over `https://` only |
 //!
 //! Files are read when they are needed and again when they have changed, so that what was renewed is used by a daemon, too.
 
+use super::proxy::Proxies;
+use super::tree_key::{PublicKey, TreeKey, read_keys};
 use super::{HttpError, Pin};
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -33,6 +36,10 @@ pub struct SecurityOptions {
     pub certificate: Option<PathBuf>,
     /// A file with its key.
     pub key: Option<PathBuf>,
+    /// Keys that sign tables of contents: any of them. None if a table need not be signed.
+    pub tree_keys: Vec<TreeKey>,
+    /// What is between, which is no choice of whoever asks.
+    pub proxies: Proxies,
 }
 
 impl SecurityOptions {
@@ -48,6 +55,9 @@ impl SecurityOptions {
         }
         for pin in &self.pins {
             text += &format!("--pin {pin}\n");
+        }
+        for key in &self.tree_keys {
+            text += &format!("--tree-key {key}\n");
         }
         text
     }
@@ -74,6 +84,11 @@ impl Security {
     /// The options.
     pub fn options(&self) -> &SecurityOptions {
         &self.options
+    }
+
+    /// The keys of which one must have signed a table of contents; none if that need not be.
+    pub fn tree_keys(&self) -> Result<Vec<PublicKey>, HttpError> {
+        read_keys(&self.options.tree_keys)
     }
 
     /// The value of the header `Authorization`, if there is a token.

@@ -37,6 +37,16 @@ struct Head {
 }
 
 impl Head {
+    /// Proxies say in HTTP/1.0 what is wrong; `async-h1` takes HTTP/1.1 only.
+    fn raise_version(&self, bytes: &mut [u8]) {
+        const AT: usize = "HTTP/1.".len();
+        let at = AT.checked_sub(self.seen).filter(|_| !self.over);
+        let digit = at.and_then(|at| bytes.get_mut(at));
+        if let Some(digit) = digit.filter(|digit| **digit == b'0') {
+            *digit = b'1';
+        }
+    }
+
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
         const END: &[u8; 4] = b"\r\n\r\n";
         for (at, &byte) in bytes.iter().enumerate() {
@@ -82,6 +92,7 @@ impl AsyncRead for Wire {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.head.raise_version(&mut buf[..read]);
         self.head.pass(&buf[..read])?;
         Poll::Ready(Ok(read))
     }
@@ -119,6 +130,20 @@ mod tests {
             }
             assert!(head.over, "cut {cut}");
             head.pass(&[b'x'; 2 * MAX_HEAD]).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_answer_in_http_1_0_is_read_however_it_is_cut() {
+        let text = *b"HTTP/1.0 407 X\r\nA: HTTP/1.0\r\n\r\nHTTP/1.0";
+        let raised = *b"HTTP/1.1 407 X\r\nA: HTTP/1.0\r\n\r\nHTTP/1.0";
+        for cut in 1..=text.len() {
+            let (mut head, mut text) = (Head::default(), text);
+            for part in text.chunks_mut(cut) {
+                head.raise_version(part);
+                head.pass(part).unwrap();
+            }
+            assert_eq!(text, raised, "cut {cut}");
         }
     }
 

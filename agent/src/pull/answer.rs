@@ -4,10 +4,11 @@ use super::PullError;
 use crate::http::{BodyError, Client};
 use crate::report::Report;
 use crate::target::HeldImage;
+use sha2::{Digest as _, Sha256};
 use skiff_protocol::frame::{self, FrameError, Kind};
 use skiff_protocol::limits::MAX_ENTRIES;
 use skiff_protocol::response::{self, Failure, Notice, Plan, Progress};
-use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE, Version};
+use skiff_protocol::{DEPLOY_PATH, Digest, MEDIA_TYPE, Version};
 
 /// An answer that is being read: its body and the buffer of its current frame.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Answer {
     begun: frame::Begun,
     /// What has become of the next frame, if it was waited for.
     come: Option<Result<(), FrameError<BodyError>>>,
+    /// The request's SHA-256.
+    request: Digest,
     /// Bytes of frames that may still come.
     left: u64,
 }
@@ -25,8 +28,19 @@ impl Answer {
     /// Posts a request, and waits for the head of the answer.
     pub async fn post(client: &mut Client, request: &[u8]) -> Result<Self, PullError> {
         let body = client.post(DEPLOY_PATH, MEDIA_TYPE, request).await?;
+        let request = Digest(Sha256::digest(request).into());
         let (buffer, begun) = Default::default();
-        Ok(Self { body, buffer, begun, come: None, left: u64::MAX })
+        Ok(Self { body, buffer, begun, come: None, request, left: u64::MAX })
+    }
+
+    /// The SHA-256 of the request that it answers.
+    pub fn request(&self) -> Digest {
+        self.request
+    }
+
+    /// The address that it comes from.
+    pub fn url(&self) -> &str {
+        self.body.url()
     }
 
     /// Takes no more than so many bytes from here on, whatever the accelerator promised.
@@ -71,7 +85,7 @@ impl Answer {
     pub async fn without_packs(mut self, client: &mut Client) -> Result<Option<Self>, PullError> {
         loop {
             match self.frame().await?.kind {
-                Kind::HotComplete => {}
+                Kind::Signature | Kind::HotComplete => {}
                 Kind::Complete => break,
                 _ => return Err(PullError::Unexpected("a frame behind the metadata")),
             }

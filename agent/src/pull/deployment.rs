@@ -8,6 +8,8 @@ use crate::inflate::Inflater;
 use crate::spool::{Contents, Entries, Origin};
 use crate::state::{Scratch, StateError};
 use crate::target::{HeldImage, SnapshotName, Target};
+use sha2::{Digest as _, Sha256};
+use skiff_protocol::Digest;
 use skiff_protocol::frame::Kind as FrameKind;
 use skiff_protocol::limits::{MAX_HELD, MAX_PATH};
 use skiff_protocol::path::PathBuffer;
@@ -140,14 +142,15 @@ impl Deployment {
         self.snapshots.names(images.filter_map(|image| Some((image.layer?, image.chain_id?))))
     }
 
-    /// Reads Metadata frames up to the last record.
+    /// Reads Metadata frames up to the last record; with a hash, gives the stream's SHA-256.
     pub async fn take_metadata(
         &mut self,
         answer: &mut Answer,
         inflater: &mut Inflater,
+        mut hash: Option<Sha256>,
         target: &mut Target,
         held: &[HeldImage],
-    ) -> Result<(), PullError> {
+    ) -> Result<Option<Digest>, PullError> {
         let mut splitter = Box::new(Splitter::new());
         inflater.reset();
         while !inflater.is_done() {
@@ -158,6 +161,9 @@ impl Deployment {
             }
             let mut compressed = frame.payload;
             while let Some(mut bytes) = inflater.next(&mut compressed)? {
+                if let Some(hash) = &mut hash {
+                    hash.update(bytes);
+                }
                 while let Some(record) = splitter
                     .next(&mut bytes)
                     .map_err(|_| PullError::Unexpected("a record that does not decode"))?
@@ -169,7 +175,7 @@ impl Deployment {
         if self.stage != Stage::End || !splitter.is_between_records() {
             return Err(PullError::Unexpected("metadata without an end"));
         }
-        Ok(())
+        Ok(hash.map(|hash| Digest(hash.finalize().into())))
     }
 
     async fn take_record(

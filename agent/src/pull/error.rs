@@ -71,6 +71,14 @@ pub enum PullError {
     /// It has a device, and was to have none.
     #[error("{0} is a device, which --no-devices refuses; leave it out of the image")]
     Device(String),
+    /// No key that is trusted vouches for it.
+    #[error("the table of contents from {url} is refused (--tree-key): {reason}")]
+    Unsigned {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: String,
+    },
     /// The accelerator says no.
     #[error("{message}")]
     Refused {

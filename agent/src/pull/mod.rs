@@ -4,6 +4,7 @@
 //! request     what is wanted and what is held                     request, wanted
 //!   ▼
 //! frames ─▶ records ─▶ blobs, contents, entries on disk           answer, deployment
+//!        ├▶ who vouches for them                                  signed
 //!        └▶ packs   ─▶ files in the new snapshots                 packs
 //!   ▼
 //! what an earlier pull has brought is taken over                  unfinished
@@ -39,6 +40,7 @@ mod layers;
 mod lazy;
 mod packs;
 mod request;
+mod signed;
 mod source;
 mod unfinished;
 mod wanted;
@@ -55,7 +57,7 @@ pub use wanted::Wanted;
 
 use crate::applications;
 use crate::apply::{Beneath, open_directory};
-use crate::http::{Client, Rate, Security};
+use crate::http::{Client, PublicKey, Rate, Security};
 use crate::hydrate::Guard;
 use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
@@ -108,6 +110,8 @@ struct Context<'a> {
     target: &'a mut Target,
     state: &'a StateDir,
     client: Client,
+    /// Of which one has to have signed the table of contents, if there are any.
+    keys: Vec<PublicKey>,
     held: Vec<HeldImage>,
     holdings: Vec<Holding>,
     /// Names the deployment to the accelerator.
@@ -140,6 +144,7 @@ pub async fn pull(
         }
         let own = options.budget.rate.map(|rate| Rc::new(Rate::new(rate)));
         client.set_rate(own.or_else(|| guard.and_then(Guard::rate)));
+        let keys = options.security.tree_keys()?;
         let held = target.held().await?;
         let holdings = Holding::of(&held);
         let deployment = deployment_name();
@@ -149,6 +154,7 @@ pub async fn pull(
             target,
             state,
             client,
+            keys,
             held,
             holdings,
             deployment,
@@ -325,7 +331,7 @@ async fn fetch_and_commit(
     context.report.plan(&plan);
     unfinished::note_plan(deployment.scratch(), plan.id)?;
     deployment.expect(&plan);
-    deployment.take_metadata(&mut answer, &mut inflater, context.target, &context.held).await?;
+    signed::take_metadata(context, deployment, &mut answer, &mut inflater).await?;
     deployment.agrees_with(&plan)?;
     if only_delta && plan.packs > 0 && !deployment.builds_on_held() {
         return Err(PullError::NoDelta { bytes: plan.content_bytes });

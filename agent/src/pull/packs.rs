@@ -83,6 +83,8 @@ impl Packs {
             let frame = answer.frame().await?;
             match frame.kind {
                 Kind::HotComplete => sink.hot_complete(),
+                // Signatures were looked at before, if anybody asks for them.
+                Kind::Signature => {}
                 Kind::Pack => {
                     let pack: Pack = decode(frame.payload)?;
                     sink.seek(self.check(&pack)?)?;

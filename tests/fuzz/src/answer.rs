@@ -10,13 +10,17 @@ use skiff_protocol::record::{
     Blob, Content, Entry, Image, Kind, Layer, Metadata, Parent, Record, Role, Source, Splitter,
     Xattrs,
 };
-use skiff_protocol::response::{Codec, Complete, Pack, Plan, encode};
+use skiff_protocol::response::{Codec, Complete, Pack, Plan, Signature, encode};
+use skiff_protocol::signed::KeyId;
 use skiff_protocol::{Digest, Version};
 
 /// What is asked for, always.
 pub const REFERENCE: &str = "evil:1";
 
 const ID: Digest = Digest([7; 32]);
+
+/// A key that has signed nothing; its answers say that it has.
+pub const TREE_KEY: [u8; 32] = [3; 32];
 
 /// A digest.
 pub fn sha256(bytes: &[u8]) -> Digest {
@@ -227,6 +231,9 @@ pub fn body(records: &[u8], plain: &[u8], pack_len: u32) -> Vec<u8> {
     let mut buffer = vec![0; 1024];
     frame(&mut body, FrameKind::Plan, encode(&plan, &mut buffer).unwrap_or_default());
     stream(&mut body, FrameKind::Metadata, records);
+    let signature =
+        Signature { key: KeyId::of(&sha256(&TREE_KEY)), signature: [sha256(records).0, ID.0] };
+    frame(&mut body, FrameKind::Signature, encode(&signature, &mut buffer).unwrap_or_default());
     for (number, bytes) in (0..).zip(packs) {
         let encoded = deflate::encode(bytes, 1);
         let encoded = encoded.as_deref().unwrap_or_default();

@@ -10,6 +10,8 @@
 //! | 6 | frames, whose checksums are put right |
 //! | 7 | all that the server sends, HTTP's head included |
 //!
+//! From 192 on the device has a key that has signed nothing, whatever the answer says.
+//!
 //! Must hold, whatever the bytes are:
 //! - The pull ends.
 //! - Nothing outside its directory is made, changed or removed.
@@ -17,13 +19,14 @@
 //!   `skiff gc` removes.
 //! - Without an error there is one image, and its layer holds what the records say, each file with the announced
 //!   digest; with `--no-devices` no device.
+//! - With a key nothing is taken.
 //!
 //! The planted fault: a directory of snapshots that leads outside, as if the agent followed a planted link.
 
 use crate::answer::{self, REFERENCE};
 use crate::chance::Chance;
 use crate::{Planted, Target};
-use skiff::http::SecurityOptions;
+use skiff::http::{SecurityOptions, TreeKey};
 use skiff::pull::{Budget, GiveUp, Laziness, PullOptions, Wanted, pull};
 use skiff::report::Report;
 use skiff::state::StateDir;
@@ -51,6 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[allow(clippy::expect_used, reason = "that is what it does")]
 pub fn check(input: &[u8], planted: Planted) {
     let [mode, rest @ ..] = input else { return };
+    let has_key = *mode >= 192;
     let (mode, pack_len) = (mode % 8, 64 << (mode / 8 % 8));
     let (records, plain) = parts(rest);
     let said = match mode {
@@ -77,7 +81,8 @@ pub fn check(input: &[u8], planted: Planted) {
     }
     let before = surroundings(device);
     let no_devices = mode == 4;
-    let pulled = run(&root, said, no_devices);
+    let pulled = run(&root, said, no_devices, has_key);
+    assert!(!(pulled && has_key), "a table was taken that is not signed");
     assert_eq!(before, surroundings(device), "something outside was changed");
     if !pulled && !names(&root.join("skiff/pulls")).is_empty() {
         collect(&root);
@@ -148,17 +153,19 @@ fn names(directory: &Path) -> Vec<String> {
 
 /// Pulls from a server that says this; whether it went well.
 #[allow(clippy::panic, clippy::expect_used, reason = "that is what it does")]
-fn run(root: &Path, said: Vec<u8>, no_devices: bool) -> bool {
+fn run(root: &Path, said: Vec<u8>, no_devices: bool, has_key: bool) -> bool {
     static LISTENING: OnceLock<TcpListener> = OnceLock::new();
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let listener = LISTENING.get_or_init(|| TcpListener::bind("127.0.0.1:0").expect("a port"));
     let address = listener.local_addr().expect("an address");
+    let tree_keys = has_key.then_some(TreeKey::Key(answer::TREE_KEY)).into_iter().collect();
+    let security = SecurityOptions { tree_keys, ..SecurityOptions::default() };
     let options = PullOptions {
         wanted: Wanted::Images(vec![REFERENCE.to_owned()]),
         accelerator: format!("http://{address}"),
         dry_run: false,
-        security: std::rc::Rc::new(skiff::http::Security::new(SecurityOptions::default())),
+        security: std::rc::Rc::new(skiff::http::Security::new(security)),
         budget: Budget { tries: Some(1), ..Budget::default() },
         lazy: Laziness::Never,
         no_devices,

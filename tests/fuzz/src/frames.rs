@@ -12,8 +12,9 @@ use crate::chance::Chance;
 use crate::{Planted, Target, answer};
 use skiff_protocol::frame::{self, Buffer, Frame, FrameError, HEADER_LEN, Header, Kind};
 use skiff_protocol::response::{
-    Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, decode, encode,
+    Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, Signature, decode, encode,
 };
+use skiff_protocol::signed::KeyId;
 use skiff_protocol::{Digest, Version};
 use std::convert::Infallible;
 
@@ -81,6 +82,7 @@ fn message(frame: Frame<'_>) {
         Kind::Pack => stays!(Pack, payload),
         Kind::Complete => stays!(Complete, payload),
         Kind::Failure => stays!(Failure<'_>, payload),
+        Kind::Signature => stays!(Signature, payload),
         _ => {}
     }
 }
@@ -101,7 +103,7 @@ fn one(body: &mut Vec<u8>, chance: &mut Chance) {
     let mut buffer = vec![0; 4096];
     let number = |chance: &mut Chance| u32::try_from(chance.below(1 << 20)).unwrap_or(0);
     let digest = Digest([chance.byte(); 32]);
-    let (kind, payload) = match chance.below(7) {
+    let (kind, payload) = match chance.below(8) {
         0 => {
             let plan = Plan {
                 version: Version::CURRENT,
@@ -137,6 +139,10 @@ fn one(body: &mut Vec<u8>, chance: &mut Chance) {
         5 => {
             let failure = Failure { code: FailureCode::Internal, message: "it broke" };
             (Kind::Failure, encode(&failure, &mut buffer))
+        }
+        6 => {
+            let signature = Signature { key: KeyId::of(&digest), signature: [digest.0; 2] };
+            (Kind::Signature, encode(&signature, &mut buffer))
         }
         _ => {
             let len = chance.below(300);

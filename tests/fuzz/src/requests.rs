@@ -117,7 +117,7 @@ fn a_request(chance: &mut Chance) -> Vec<u8> {
         _ => Part::Repair { plan, contents: ranges(chance) },
     };
     let request = DeployRequest {
-        version: Version { minor: u16::from(chance.byte() % 4), ..Version::CURRENT },
+        version: Version { minor: u16::from(chance.byte() % 5), ..Version::CURRENT },
         agent: "skiff/0.1.0",
         platform: PLATFORM,
         codecs: Codecs::DEFLATE,

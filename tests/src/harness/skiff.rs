@@ -12,10 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// Variables that name proxies.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+
 /// How to run the agent: its target and state.
 #[derive(Debug, Clone)]
 pub struct Skiff {
     options: Vec<OsString>,
+    environment: Vec<(&'static str, String)>,
     /// Its state directory.
     pub state: PathBuf,
     logs: PathBuf,
@@ -41,6 +45,7 @@ impl Skiff {
         let state = root.join("skiff");
         Self {
             options: vec!["--root".into(), root.into()],
+            environment: Vec::new(),
             state,
             logs: sandbox.directory("skiff-logs"),
         }
@@ -56,6 +61,7 @@ impl Skiff {
                 "--state".into(),
                 state.clone().into(),
             ],
+            environment: Vec::new(),
             state,
             logs: sandbox.directory("skiff-logs"),
         }
@@ -86,6 +92,22 @@ impl Skiff {
         &self.options
     }
 
+    /// With these variables, and so its daemon.
+    #[must_use]
+    pub fn with_environment(mut self, variables: &[(&'static str, &str)]) -> Self {
+        self.environment =
+            variables.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        self
+    }
+
+    /// The proxies are those of the test, not of whoever runs it.
+    fn set_environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        for name in PROXIES {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)))
+    }
+
     /// With its state elsewhere.
     #[must_use]
     pub fn with_state(mut self, state: &Path) -> Self {
@@ -97,7 +119,7 @@ impl Skiff {
     /// `skiff daemon` for this state; its log lies where this one's logs do.
     pub(super) fn daemon_command(&self) -> (Command, PathBuf) {
         let mut command = Command::new(super::program("SKIFF_BIN", "skiff"));
-        command.arg("daemon").arg("--state").arg(&self.state);
+        self.set_environment(command.arg("daemon").arg("--state").arg(&self.state));
         (command, self.logs.join("daemon.log"))
     }
 
@@ -132,7 +154,8 @@ impl Skiff {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let base = self.logs.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
         let (out, err) = (base.with_extension("out"), base.with_extension("err"));
-        let child = Command::new(Self::program())
+        let child = self
+            .set_environment(&mut Command::new(Self::program()))
             .args(arguments)
             .args(&self.options)
             .stdin(Stdio::null())

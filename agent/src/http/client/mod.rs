@@ -1,14 +1,16 @@
 //! One POST, one streamed answer.
 
+mod connect;
+
 use super::error::HttpError;
+use super::proxy::Proxy;
 use super::rate::Rate;
 use super::security::Security;
-use super::socket::{Counters, Socket, Stream};
+use super::socket::{Counters, Stream};
 use super::wire::Wire;
 use http_types::{Method, Request, Response, StatusCode, Url};
 use smol::future::FutureExt;
 use smol::io::AsyncReadExt;
-use smol::net::TcpStream;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -31,6 +33,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Client {
     url: Url,
     security: Rc<Security>,
+    proxy: Option<Proxy>,
     counters: Arc<Counters>,
     requests: u32,
     /// A connection that no answer is read from.
@@ -65,18 +68,23 @@ impl Client {
         if url.host_str().is_none_or(str::is_empty) {
             return Err(bad("it names no host"));
         }
-        Ok(Self::with(url, Rc::clone(security), PATIENCE))
+        let proxy = options.proxies.before(&url)?;
+        if proxy.is_some() && url.scheme() == "http" && options.token_file.is_some() {
+            return Err(bad("a token (--token-file) is not shown to a proxy; set no_proxy"));
+        }
+        Ok(Self::with(url, Rc::clone(security), proxy, PATIENCE))
     }
 
-    fn with(url: Url, security: Rc<Security>, patience: Duration) -> Self {
+    fn with(url: Url, security: Rc<Security>, proxy: Option<Proxy>, patience: Duration) -> Self {
         let (counters, requests, idle) = (Arc::default(), 0, None);
-        Self { url, security, counters, requests, idle, patience, rate: None }
+        Self { url, security, proxy, counters, requests, idle, patience, rate: None }
     }
 
     /// Another client of the same accelerator, which counts for itself.
     pub fn another(&self) -> Self {
         let (url, security) = (self.url.clone(), Rc::clone(&self.security));
-        Self { rate: self.rate.clone(), ..Self::with(url, security, self.patience) }
+        let proxy = self.proxy.clone();
+        Self { rate: self.rate.clone(), ..Self::with(url, security, proxy, self.patience) }
     }
 
     /// Receives no more bytes per second than this.
@@ -131,7 +139,8 @@ impl Client {
     ) -> Result<Body, HttpError> {
         let body = self.send(path, media_type, body).await?;
         match body.response.status() {
-            StatusCode::Unauthorized => return Err(self.denied(UNAUTHORIZED)),
+            StatusCode::Unauthorized => return Err(self.unauthorized(&body.response)),
+            StatusCode::ProxyAuthenticationRequired => return Err(self.refused_by_proxy(407)),
             status if status.is_server_error() => {
                 return Err(HttpError::Unavailable { url: body.url, status: status as u16 });
             }
@@ -151,15 +160,37 @@ impl Client {
     ) -> Result<u16, HttpError> {
         let body = self.send(path, media_type, body).await?;
         match body.response.status() {
-            StatusCode::Unauthorized => Err(self.denied(UNAUTHORIZED)),
+            StatusCode::Unauthorized => Err(self.unauthorized(&body.response)),
             status => Ok(status as u16),
         }
     }
 
-    async fn send(&mut self, path: &str, media_type: &str, body: &[u8]) -> Result<Body, HttpError> {
+    /// The proxy that requests themselves are given to; tunnels are not seen by them.
+    fn plain_proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|_| self.url.scheme() == "http")
+    }
+
+    /// What a request is sent to. To a proxy it names the whole address (RFC 9112, section 3.2.2), which `async-h1`
+    /// writes only as the path of an address that has nothing else.
+    fn target(&self, path: &str) -> Url {
         let mut target = self.url.clone();
         target.set_path(path);
-        let mut request = Request::new(Method::Post, target);
+        if self.plain_proxy().is_some()
+            && let Ok(whole) = Url::parse(&format!("whole:{target}"))
+        {
+            return whole;
+        }
+        target
+    }
+
+    async fn send(&mut self, path: &str, media_type: &str, body: &[u8]) -> Result<Body, HttpError> {
+        let mut request = Request::new(Method::Post, self.target(path));
+        if let Some(proxy) = self.plain_proxy() {
+            request.insert_header("host", self.authority());
+            if let Some(value) = &proxy.authorization {
+                request.insert_header("proxy-authorization", value.as_str());
+            }
+        }
         request.insert_header("content-type", media_type);
         request.insert_header("accept", media_type);
         if let Some(token) = self.security.authorization()? {
@@ -212,30 +243,6 @@ impl Client {
         };
         let (patience, rate, free) = (self.patience, self.rate.clone(), Instant::now());
         Ok(Body { response, url, stream, patience, rate, free })
-    }
-
-    async fn connect(&self) -> Result<Stream, HttpError> {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let limit = CONNECT_TIMEOUT.min(self.patience);
-        let unreachable = |url, source| HttpError::Connect { url, source };
-        let connect = async {
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
-            if let Some(rate) = &self.rate {
-                rate.set_up(&stream);
-            }
-            Ok(Socket::new(stream, Arc::clone(&self.counters)))
-        };
-        let socket =
-            timed(limit, connect).await.map_err(|source| self.failed(source, unreachable))?;
-        #[cfg(feature = "tls")]
-        if self.url.scheme() == "https" {
-            let config = self.security.config()?;
-            let secured = timed(limit, super::tls::secure(config, host, socket)).await;
-            return secured.map(Stream::Tls).map_err(|source| self.failed(source, unreachable));
-        }
-        Ok(Stream::Plain(socket))
     }
 
     fn denied(&self, reason: &'static str) -> HttpError {
