@@ -16,6 +16,9 @@ const ROOT: &str = "/var/lib/cold";
 const STATE: &str = "/var/lib/cold/skiff";
 /// Files beside the cases' trees.
 const SPARE: u64 = 20;
+/// The plan and the table of contents have less than the first, and no file of a case as much as the second; the filler has
+/// more. However slow the device is, and however often the daemon asks again, the stream gets no further.
+const HOLD: Fault = Fault::HoldLong { first: 512 << 10, answer: 5 << 19 };
 /// What the scripts begin with.
 const FUNCTIONS: &str = r#"
 one() { # WORDS: the process with this command line
@@ -79,7 +82,7 @@ impl<'a> ColdFiles<'a> {
         }
         let accelerator = Accelerator::start(sandbox, &format!("oci:{}", layouts.display()));
         accelerator.set_hot(sandbox, "cold:1", &[FILLER]);
-        let relay = Relay::start(&accelerator.address, Fault::HoldFirst(512 << 10));
+        let relay = Relay::start(&accelerator.address, HOLD);
         device.run(&format!("mkdir -p {ROOT} /run/merged")).ok("directories");
         let options = format!("--root {ROOT}");
         device

@@ -26,6 +26,14 @@ pub enum Fault {
     /// The first connection stands still after so many bytes of its own, until [`Relay::release`]; others are
     /// not touched.
     HoldFirst(u64),
+    /// The same, and the others stand still after so many bytes of one answer: whoever gives up the first and asks
+    /// again gets no further.
+    HoldLong {
+        /// Bytes of the first connection.
+        first: u64,
+        /// Bytes since the last request, of others.
+        answer: u64,
+    },
 }
 
 /// What went through.
@@ -81,6 +89,7 @@ impl Relay {
                 let first = shared.connections.fetch_add(1, Ordering::SeqCst) == 0;
                 let fault = match fault {
                     Fault::HoldFirst(_) if !first => Fault::None,
+                    Fault::HoldLong { first: limit, .. } if first => Fault::HoldFirst(limit),
                     fault => fault,
                 };
                 connect(client, server, fault, &shared);
@@ -150,10 +159,11 @@ impl Drop for Relay {
 fn connect(client: TcpStream, server: TcpStream, fault: Fault, counters: &Arc<Counters>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let up = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let asked = Arc::new(AtomicBool::new(false));
+    let (shared, asks) = (Arc::clone(counters), Arc::clone(&asked));
+    std::thread::spawn(move || pump(up.0, up.1, Fault::None, &shared, &asks, |shared| &shared.up));
     let shared = Arc::clone(counters);
-    std::thread::spawn(move || pump(up.0, up.1, Fault::None, &shared, |shared| &shared.up));
-    let shared = Arc::clone(counters);
-    std::thread::spawn(move || pump(server, client, fault, &shared, |shared| &shared.down));
+    std::thread::spawn(move || pump(server, client, fault, &shared, &asked, |shared| &shared.down));
 }
 
 fn pump(
@@ -161,6 +171,7 @@ fn pump(
     mut to: TcpStream,
     fault: Fault,
     shared: &Counters,
+    asked: &AtomicBool,
     counter: fn(&Counters) -> &AtomicU64,
 ) {
     let mut buffer = vec![0; 64 * 1024];
@@ -182,7 +193,13 @@ fn pump(
         let mut length = length;
         let mut over = false;
         match fault {
-            Fault::None | Fault::HoldFirst(_) => {}
+            Fault::None => drop(asked.swap(true, Ordering::SeqCst)),
+            Fault::HoldFirst(_) => {}
+            Fault::HoldLong { .. } => {
+                if asked.swap(false, Ordering::SeqCst) {
+                    own = 0;
+                }
+            }
             Fault::FlipAt(place) => {
                 let at = place.checked_sub(before).and_then(|at| usize::try_from(at).ok());
                 if let Some(byte) = at.and_then(|at| buffer[..length].get_mut(at)) {
@@ -196,7 +213,7 @@ fn pump(
                 length = length.min(left);
             }
         }
-        if let Fault::HoldFirst(limit) = fault {
+        if let Fault::HoldFirst(limit) | Fault::HoldLong { answer: limit, .. } = fault {
             let now = usize::try_from(limit.saturating_sub(own)).unwrap_or(usize::MAX).min(length);
             counter(shared).fetch_add(now as u64, Ordering::SeqCst);
             if to.write_all(&buffer[..now]).is_err() || !held(shared, now < length) {
@@ -224,7 +241,7 @@ fn pump(
     }
     let _ = to.shutdown(Shutdown::Write);
     let cut = shared.cut.load(Ordering::SeqCst);
-    if cut || !matches!(fault, Fault::None | Fault::HoldFirst(_)) {
+    if cut || !matches!(fault, Fault::None | Fault::HoldFirst(_) | Fault::HoldLong { .. }) {
         let _ = to.shutdown(Shutdown::Both);
     }
 }

@@ -1,7 +1,6 @@
 //! What becomes of cold files when the daemon, its holder, the link, or the image goes away.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-
 mod execute;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
