@@ -13,9 +13,14 @@ pub struct Pin([u8; 32]);
 impl Pin {
     /// Reads a pin.
     pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("sha256").unwrap_or(text).trim_start_matches([':', '/']);
-        let bytes = rest.as_bytes();
-        encoding::hex(bytes).or_else(|| encoding::base64(bytes)).map(Self)
+        let rest = text.strip_prefix("sha256").unwrap_or(text).as_bytes();
+        // Base64 may itself begin with a slash, so it is cut off by its length.
+        let digits = if rest.ends_with(b"=") { 44 } else { 64 };
+        let (between, digits) = rest.split_at_checked(rest.len().checked_sub(digits)?)?;
+        if !matches!(between, b"" | b":" | b"/" | b"//") {
+            return None;
+        }
+        encoding::hex(digits).or_else(|| encoding::base64(digits)).map(Self)
     }
 
     /// That of a SubjectPublicKeyInfo.
@@ -52,8 +57,21 @@ mod tests {
             assert_eq!(Pin::parse(&text), Some(pin), "{text}");
         }
         assert_eq!(pin.to_string(), format!("sha256/{base64}"));
-        for text in ["", "sha256/", &hex[1..], &base64[1..], &base64.replace('Q', "-"), "sha1/abc="]
-        {
+        let slash = format!("/{}", &base64[1..]);
+        for before in ["", "sha256/", "sha256//", "sha256:"] {
+            let pin = Pin::parse(&format!("{before}{slash}")).map(|pin| pin.to_string());
+            assert_eq!(pin, Some(format!("sha256/{slash}")), "{before}");
+        }
+        for text in [
+            "",
+            "sha256/",
+            "sha256///",
+            &format!("sha256///{base64}"),
+            &hex[1..],
+            &base64[1..],
+            &base64.replace('Q', "-"),
+            "sha1/abc=",
+        ] {
             assert_eq!(Pin::parse(text), None, "{text}");
         }
     }
