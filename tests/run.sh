@@ -48,6 +48,7 @@ rest() {
     part memory 150 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
     part bad-input 90 cargo test --release --locked -p skiff-tests --test bad_input
     part resume 90 cargo test --release --locked -p skiff-tests --test resume
+    part verify 240 cargo test --release --locked -p skiff-tests --test verify
     part killed 120 cargo test --release --locked -p skiff-tests --test killed -- --nocapture
     part link 90 cargo test --release --locked -p skiff-tests --test link
     part real 540 cargo test --release --locked -p skiff-tests --test real -- --nocapture

@@ -6,7 +6,7 @@ use crate::daemon::{self, PullRequest, Request};
 use crate::exit::{self, Failed};
 use crate::holder;
 use crate::http::Security;
-use crate::pull::{GiveUp, Laziness, PullOptions, pull};
+use crate::pull::{GiveUp, Laziness, Outcome, PullOptions, Wanted, pull, verify};
 use crate::report::{self, Report, json_line};
 use crate::state::{Lock, StateDir};
 use crate::target::{ImageRecord, ListedImage, Target};
@@ -73,6 +73,7 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
                 daemon::ask(daemon, &Request::Removed)?;
             }
         }
+        Command::Verify { .. } => verify_images(options, state).await?,
         Command::Mount { image, directory } => {
             open_target(options).await?.mount(image, &state.empty(), directory).await?;
         }
@@ -143,6 +144,33 @@ async fn pull_or_ask(options: &Options, state: &StateDir) -> Result<(), Failed> 
     report.clear();
     report.done(&pulled.result?);
     Ok(())
+}
+
+async fn verify_images(options: &Options, state: &StateDir) -> Result<(), Failed> {
+    let Command::Verify { images, repair, budget } = &options.command else { return Ok(()) };
+    let accelerator = options.accelerator.clone().ok_or(Failed::NoAccelerator)?;
+    let mut target = open_target(options).await?;
+    let lock = lock(state, &mut target).await?;
+    let cold = state.hydrating()?.len();
+    if *repair && cold > 0 && daemon::connect(&state.daemon_socket()).is_none() {
+        return Err(Failed::NoDaemon(cold));
+    }
+    let pull_options = PullOptions {
+        wanted: Wanted::Images(Vec::new()),
+        accelerator,
+        security: Rc::new(Security::new(options.security.clone())),
+        dry_run: false,
+        budget: *budget,
+        lazy: Laziness::Never,
+        no_devices: false,
+        give_up: GiveUp::never(),
+    };
+    let mut report = Report::new(options.json);
+    match verify(images, &pull_options, *repair, &mut target, state, &lock, &mut report).await? {
+        Outcome::Right => Ok(()),
+        Outcome::Mended => Err(Failed::Mended),
+        Outcome::Wrong => Err(Failed::Wrong),
+    }
 }
 
 async fn open_target(options: &Options) -> Result<Target, Failed> {

@@ -55,6 +55,17 @@ pub enum Failed {
     /// Cold files were open while nobody guarded them.
     #[error("containers may have read zeros; restart those that are named above")]
     Zeros,
+    /// A verification found something.
+    #[error("something on this device is not as it should be")]
+    Wrong,
+    /// A verification found something, and mended it.
+    #[error("something on this device was not as it should be, and is mended")]
+    Mended,
+    /// Nobody knows which files are cold.
+    #[error(
+        "{0} pulls are not all there, and no daemon brings the rest; start it (skiff daemon), then repair"
+    )]
+    NoDaemon(usize),
     /// What a daemon did for this process ended so, and was said already.
     #[error("the daemon could not do it")]
     Relayed(u8),
@@ -98,7 +109,9 @@ fn code(failed: &Failed) -> u8 {
         Failed::Trace(error) => trace_code(error),
         Failed::Target(error) => target_code(error),
         Failed::State(error) => state_code(error),
-        Failed::Daemon(_) | Failed::Holder(_) => 10,
+        Failed::Daemon(_) | Failed::Holder(_) | Failed::NoDaemon(_) => 10,
+        Failed::Wrong => 15,
+        Failed::Mended => 16,
         Failed::Zeros => 11,
         Failed::Relayed(code) => *code,
         Failed::Pull(error) => match error {

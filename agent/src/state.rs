@@ -9,7 +9,7 @@
 //!                were to go
 //!   hydrating/ID/   that of a pull whose images can be started and are not all there (see `hydrate`)
 //!   lease-break-time   the kernel's setting before it was changed (see `cold`)
-//!   empty/       a layer without files (see `target::mounting`)
+//!   empty/, tree/   a layer without files, and where a tree is mounted for a moment (see `target::mounting`)
 //!   daemon.sock, holder.sock   where daemon and holder listen
 //! ```
 //!
@@ -107,6 +107,11 @@ impl StateDir {
     /// A directory that is always empty; whoever needs it makes it.
     pub fn empty(&self) -> PathBuf {
         self.path.join("empty")
+    }
+
+    /// Where a tree is mounted for the moment until it is open.
+    pub fn tree(&self) -> PathBuf {
+        self.path.join("tree")
     }
 
     /// Makes the scratch directory of a pull one that is hydrated: no later pull removes it.

@@ -8,7 +8,7 @@
 use super::ApplyError;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat,
+    AtFlags, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat,
     fchmod, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, lsetxattr,
     utimensat,
 };
@@ -51,7 +51,8 @@ pub fn set_at(
         .map_err(|e| ApplyError::path("set the times of", path, e))
 }
 
-/// Removes what a file has from an earlier name: its extended attributes, as far as the file system has such.
+/// Removes what a file has from an earlier name: its extended attributes, as far as the file system has such, but for those
+/// of overlayfs.
 pub fn clear_xattrs(fd: impl AsFd) -> rustix::io::Result<()> {
     let fd = fd.as_fd();
     let mut names = vec![0; XATTR_MAX];
@@ -62,7 +63,7 @@ pub fn clear_xattrs(fd: impl AsFd) -> rustix::io::Result<()> {
     for name in names[..len].split(|&byte| byte == 0) {
         // A security module's label belongs to the file's place, and can't be removed.
         let label = name.starts_with(b"security.") && name != b"security.capability";
-        if !name.is_empty() && !label {
+        if !name.is_empty() && !label && !name.starts_with(b"trusted.overlay.") {
             fremovexattr(fd, name)?;
         }
     }
@@ -72,8 +73,8 @@ pub fn clear_xattrs(fd: impl AsFd) -> rustix::io::Result<()> {
 /// Room for the attributes of a file that is copied.
 #[derive(Debug)]
 pub struct Attributes {
-    names: Vec<u8>,
-    value: Vec<u8>,
+    pub(super) names: Vec<u8>,
+    pub(super) value: Vec<u8>,
 }
 
 /// Linux's bound for the names of a file's attributes, and for one value.
@@ -113,6 +114,11 @@ pub fn copy(
     }
     fchmod(to, Mode::from_raw_mode(stat.st_mode))
         .map_err(|e| ApplyError::path("set the mode of", path, e))?;
+    copy_times(&stat, to, path)
+}
+
+/// Gives a file or directory the times that one had.
+pub fn copy_times(stat: &Stat, to: impl AsFd, path: &[u8]) -> Result<(), ApplyError> {
     let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
     let times = Timestamps {
         last_access: time(stat.st_atime, i64::try_from(stat.st_atime_nsec).unwrap_or(0)),

@@ -8,6 +8,8 @@
 //! end     ──▶ finish    hard links, then the times of directories
 //!             placeholder  files that stand before their bytes are there
 //!             reroot    a stack that is too deep becomes one layer
+//!             compare   a tree that stands, with its table of contents
+//!             mend      makes anew what is wrong of it
 //!             hash      a file's digest, read back
 //!             beneath   no path from the network leads out of the layer's directory
 //!             writeback keeps small what is not on the disk yet
@@ -18,11 +20,13 @@
 //! an opaque directory has `trusted.overlay.opaque` (Documentation/filesystems/overlayfs.rst).
 
 mod beneath;
+mod compare;
 mod content;
 mod entry;
 mod finish;
 mod hash;
 mod local;
+mod mend;
 mod metadata;
 mod placeholder;
 mod reroot;
@@ -30,10 +34,12 @@ mod take_over;
 mod writeback;
 
 pub use beneath::{Beneath, open_directory};
+pub use compare::{Compared, Listing, compare};
 pub use content::{ContentWriter, Files, Tables};
 pub use entry::make_entry;
 pub use finish::finish;
 pub use local::copy_held;
+pub use mend::{mend, prepare};
 pub use placeholder::{Kept, check_filled, lease_cold, leave_removed, make_placeholders};
 pub use reroot::reroot;
 pub use take_over::{Unfinished, take_over};

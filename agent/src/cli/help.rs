@@ -12,6 +12,8 @@ usage:
                                                     without the network; or forward again
   skiff ls                                          list images
   skiff rm IMAGE...                                 remove images
+  skiff verify [IMAGE...] [--repair]                compare images, or all, with what they
+                                                    should be, file by file; mend them
   skiff mount IMAGE DIR                             mount an image's tree, read-only
   skiff trace CONTAINER | --image IMAGE... | --application NAME
                                                     record which files of images are used
@@ -46,7 +48,10 @@ trace options:
   --for SECONDS       so long after the first start [30; 300 with --until-port]
   --print             print the files instead of telling the accelerator
 
-connection options, of pull, deploy, trace and daemon:
+verify options (and --max-bytes, --limit-rate, --tries and --max-seconds):
+  --repair            fetch what is damaged or missing, and mend it where it lies
+
+connection options, of pull, deploy, verify, trace and daemon:
   --ca FILE           over https://, trust these CAs (PEM) instead of the system's (env SKIFF_CA)
   --pin KEY           trust this key (sha256/BASE64 or hexadecimal, of its SubjectPublicKeyInfo)
                       whatever the certificate's name and dates are, for devices without a clock;
@@ -96,4 +101,6 @@ exit codes:
  13  the accelerator refuses this device: token, client certificate, or an image that
      it may not read
  14  what came is not signed by a key that is trusted (--tree-key)
+ 15  skiff verify: something is not as it should be
+ 16  skiff verify --repair: something was not, and all of it is mended
 ";

@@ -50,6 +50,15 @@ pub enum Command {
         /// Its name.
         application: Name,
     },
+    /// Compare images with what they should be.
+    Verify {
+        /// References; all images if none.
+        images: Vec<String>,
+        /// Mend what is wrong.
+        repair: bool,
+        /// What it may cost.
+        budget: Budget,
+    },
     /// List images.
     List,
     /// Remove images.
@@ -165,6 +174,7 @@ pub fn parse(
             Long("no-devices") => more.no_devices = true,
             Long("lazy") => more.lazy = Some(laziness(&parser.value()?.string()?)?),
             Long("wait") => more.wait = true,
+            Long("repair") => more.repair = true,
             Long("class") => more.class = Some(class(parser.value()?.string()?)?),
             Long("image") => more.trace.images.push(parser.value()?.string()?),
             Long("application") => more.trace.application = Some(parser.value()?.string()?),
@@ -230,6 +240,7 @@ struct More {
     no_devices: bool,
     lazy: Option<Laziness>,
     wait: bool,
+    repair: bool,
     class: Option<String>,
     socket: Option<PathBuf>,
     trace: Flags,
@@ -319,6 +330,10 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
         }
         ("pull", false) => more.pull(Wanted::Images(images)),
         ("rm", false) => Command::Remove { images },
+        ("verify", _) => {
+            let (repair, budget) = (take(&mut more.repair), take(&mut more.budget));
+            Command::Verify { images, repair, budget }
+        }
         ("pull" | "rm", true) => return Err(UsageError(format!("{verb} needs an image"))),
         ("ls", true) => Command::List,
         ("status", true) => Command::Status,
@@ -336,9 +351,9 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
 }
 
 fn misplaced() -> UsageError {
-    let text = "--dry-run, --max-bytes, --no-full-download, --tries, --max-seconds, --no-devices, --lazy and \
-                --wait go with pull and deploy, --limit-rate with them and with daemon, \
-                --class with daemon and trace, --socket with holder, \
+    let text = "--dry-run, --no-full-download, --no-devices, --lazy and --wait go with pull and deploy, \
+                --max-bytes, --tries and --max-seconds with them and with verify, --limit-rate also with daemon, \
+                --repair with verify, --class with daemon and trace, --socket with holder, \
                 --image, --application, --until-port, --for and --print with trace";
     UsageError(text.to_owned())
 }

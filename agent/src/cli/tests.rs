@@ -18,6 +18,15 @@ fn commands_and_options() {
     assert_eq!(options.command, pull(wanted, true, None));
     assert_eq!(options.accelerator.as_deref(), Some("http://h:1"));
     assert_eq!(options.state, PathBuf::from("/r/skiff"));
+    for (line, images, repair, tries) in [
+        ("verify", &[][..], false, None),
+        ("verify --repair a:1 b:2 --tries 3", &["a:1", "b:2"], true, Some(3)),
+    ] {
+        let images = images.iter().map(|image| (*image).to_owned()).collect();
+        let budget = Budget { tries, ..Budget::default() };
+        let verify = Command::Verify { images, repair, budget };
+        assert_eq!(parsed(line).unwrap().command, verify, "{line}");
+    }
     assert_eq!(parsed("--json ls").unwrap().command, Command::List);
     let application = Name::parse("shop").unwrap();
     let wanted = Wanted::Application(application.clone());
@@ -43,6 +52,7 @@ fn mistakes_are_named() {
         ("trace", "one container"),
         ("ls --dry-run", "--dry-run"),
         ("pull a --max-bytes many", "many"),
+        ("pull a --repair", "--repair with verify"),
         ("pull a --tries 0", "at least 1"),
         ("ls --limit-rate 5", "--limit-rate"),
         ("pull a --lazy=sometimes", "'sometimes'"),

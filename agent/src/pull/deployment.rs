@@ -13,15 +13,19 @@ use skiff_protocol::Digest;
 use skiff_protocol::frame::Kind as FrameKind;
 use skiff_protocol::limits::{MAX_HELD, MAX_PATH};
 use skiff_protocol::path::PathBuffer;
-use skiff_protocol::record::{self, Content, Entry, Kind, Layer, Record, Source, Splitter};
+use skiff_protocol::record::{self, Content, Entry, Kind, Layer, Parent, Record, Source, Splitter};
 use skiff_protocol::response::Plan;
 use std::path::{Path, PathBuf};
+
+const UNANNOUNCED: &str = "a file with a content that is not announced";
 
 /// What a pull has received so far: on disk, but for a few words per image and layer.
 #[derive(Debug)]
 pub struct Deployment {
     wanted: Wanted,
     no_devices: bool,
+    /// Nothing is made, but all is written down: one layer on nothing.
+    listing: bool,
     pull_id: String,
     scratch: PathBuf,
     /// The images and their blobs.
@@ -58,6 +62,7 @@ impl Deployment {
         Ok(Self {
             wanted: options.wanted.clone(),
             no_devices: options.no_devices,
+            listing: false,
             pull_id: scratch.id().to_owned(),
             scratch: scratch.path().to_owned(),
             images: Images::new(scratch.path()),
@@ -73,6 +78,25 @@ impl Deployment {
             entries_left: 0,
             stage: Stage::Images,
         })
+    }
+
+    /// Only the table of contents of one image; nothing is made of it.
+    pub fn listing(scratch: &Scratch, options: &PullOptions) -> Result<Self, PullError> {
+        Ok(Self { listing: true, ..Self::new(scratch, options)? })
+    }
+
+    /// The entries so far; others are written down from here on, in a directory below `scratch`.
+    pub fn take_entries(&mut self, scratch: &Path, number: u32) -> Result<Entries, PullError> {
+        let directory = scratch.join(format!("mend-{number}"));
+        std::fs::create_dir(&directory).map_err(|e| StateError::io(&directory, e))?;
+        Ok(std::mem::replace(&mut self.entries, Entries::create(&directory)?))
+    }
+
+    /// Makes a layer on nothing, for no image.
+    pub async fn begin_layer_alone(&mut self, target: &Target) -> Result<(), PullError> {
+        let layer = self.snapshots.begin(Parent::None, &self.pull_id, target, &[]).await?;
+        self.layers = vec![layer];
+        Ok(())
     }
 
     /// Takes no more than a plan announces.
@@ -271,8 +295,14 @@ impl Deployment {
         if self.entries_left > 0 {
             return Err(PullError::Unexpected("a layer too early"));
         }
-        let directory = self.snapshots.begin(layer.parent, &self.pull_id, target, held).await?;
-        self.layers.push(directory);
+        if self.listing {
+            if layer.parent != Parent::None {
+                return Err(PullError::Unexpected("a layer on another, although nothing is held"));
+            }
+        } else {
+            let directory = self.snapshots.begin(layer.parent, &self.pull_id, target, held).await?;
+            self.layers.push(directory);
+        }
         self.path.clear();
         self.entries_left = layer.entries;
         Ok(())
@@ -297,6 +327,16 @@ impl Deployment {
         {
             return Err(PullError::Device(path.escape_ascii().to_string()));
         }
+        if self.listing {
+            self.entries.push(0, &entry)?;
+            return match entry.kind {
+                Kind::File { content } if content >= self.contents.count() => {
+                    Err(PullError::Unexpected(UNANNOUNCED))
+                }
+                Kind::Whiteout => Err(PullError::Unexpected("a whiteout of nothing")),
+                _ => Ok(()),
+            };
+        }
         let Some((number, layer)) = self.layers.len().checked_sub(1).zip(self.layers.last_mut())
         else {
             return Err(PullError::Unexpected("an entry of no layer"));
@@ -313,7 +353,7 @@ impl Deployment {
         let id = self.entries.push(u16::try_from(number).unwrap_or(u16::MAX), &entry)?;
         let Kind::File { content } = entry.kind else { return Ok(()) };
         let Some(mut row) = self.contents.get(content)? else {
-            return Err(PullError::Unexpected("a file with a content that is not announced"));
+            return Err(PullError::Unexpected(UNANNOUNCED));
         };
         match row.first {
             Some(first) => self.entries.chain(first, id)?,
@@ -332,12 +372,16 @@ impl Deployment {
 
     /// Compares what came with what the plan announced.
     pub fn agrees_with(&self, plan: &Plan) -> Result<(), PullError> {
-        // Each layer is one image's or a base.
-        self.names()?;
+        let mut layers = 1;
+        if !self.listing {
+            // Each layer is one image's or a base.
+            self.names()?;
+            layers = self.snapshots.len();
+        }
         let agrees = self.contents.count() == plan.contents
             && self.contents.space() == plan.content_bytes
             && self.entry_count == plan.entries
-            && self.snapshots.len() == usize::from(plan.layers)
+            && layers == usize::from(plan.layers)
             && self.images.list.len() == usize::from(plan.images);
         if agrees {
             Ok(())

@@ -1,4 +1,4 @@
-//! `skiff pull` and `skiff deploy`: one request, one stream, one or more images.
+//! `skiff pull` and `skiff deploy` (and `skiff verify`, in `verify`): one request, one stream, one or more images.
 //!
 //! ```text
 //! request     what is wanted and what is held                     request, wanted
@@ -31,6 +31,7 @@
 mod answer;
 mod budget;
 mod commit;
+mod context;
 mod deployment;
 mod eager;
 mod error;
@@ -43,6 +44,7 @@ mod request;
 mod signed;
 mod source;
 mod unfinished;
+mod verify;
 mod wanted;
 
 pub use answer::Answer;
@@ -53,28 +55,29 @@ pub use lazy::{Laziness, Rest};
 pub use packs::{PackSink, Packs};
 pub use request::{Ask, Holding};
 pub use source::{Missing, Stream};
+pub use verify::{Outcome, verify};
 pub use wanted::Wanted;
 
 use crate::applications;
 use crate::apply::{Beneath, open_directory};
-use crate::http::{Client, PublicKey, Rate, Security};
+use crate::http::Security;
 use crate::hydrate::Guard;
 use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
 use crate::state::{Lock, Scratch, StateDir};
-use crate::target::{HeldImage, ImageRecord, Target};
+use crate::target::{ImageRecord, Target};
 use answer::decode;
-use budget::Tries;
+use context::Context;
 use deployment::Deployment;
 use skiff_protocol::frame::Kind;
-use skiff_protocol::request::{Hydration, Part, Purpose};
+use skiff_protocol::request::{Part, Purpose};
 use skiff_protocol::response::Plan;
 use std::rc::Rc;
 use std::time::Instant;
 use unfinished::Earlier;
 
 /// What to pull, and from where.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PullOptions {
     /// What to bring.
     pub wanted: Wanted,
@@ -103,26 +106,6 @@ pub struct Pulled {
     pub rest: Option<Rest>,
 }
 
-/// What a pull works with.
-#[derive(Debug)]
-struct Context<'a> {
-    options: &'a PullOptions,
-    target: &'a mut Target,
-    state: &'a StateDir,
-    client: Client,
-    /// Of which one has to have signed the table of contents, if there are any.
-    keys: Vec<PublicKey>,
-    held: Vec<HeldImage>,
-    holdings: Vec<Holding>,
-    /// Names the deployment to the accelerator.
-    deployment: [u8; 16],
-    report: &'a mut Report,
-    guard: Option<&'a Guard>,
-    tries: Tries,
-    /// An accelerator has answered.
-    begun: bool,
-}
-
 /// Pulls images into the target. With a guard, files may be left cold.
 pub async fn pull(
     options: &PullOptions,
@@ -138,31 +121,9 @@ pub async fn pull(
         if let Wanted::Application(name) = &options.wanted {
             applications::check_place(name, state, &target.name())?;
         }
-        let mut client = Client::new(&options.accelerator, &options.security)?;
-        if let Some(patience) = options.budget.patience() {
-            client.set_patience(patience);
-        }
-        let own = options.budget.rate.map(|rate| Rc::new(Rate::new(rate)));
-        client.set_rate(own.or_else(|| guard.and_then(Guard::rate)));
-        let keys = options.security.tree_keys()?;
-        let held = target.held().await?;
-        let holdings = Holding::of(&held);
-        let deployment = deployment_name();
-        let guard = guard.filter(|_| options.lazy != Laziness::Never);
-        let mut context = Context {
-            options,
-            target,
-            state,
-            client,
-            keys,
-            held,
-            holdings,
-            deployment,
-            report,
-            guard,
-            tries: Tries::new(&options.budget),
-            begun: false,
-        };
+        let mut context = Context::new(options, target, state, report, guard)?;
+        context.held = context.target.held().await?;
+        context.holdings = Holding::of(&context.held);
         let mut summary = match options.dry_run {
             true => options.give_up.or(measure(&mut context)).await?,
             false => until_done(&mut context, &mut rest).await?,
@@ -175,49 +136,6 @@ pub async fn pull(
     };
     let result = result.await;
     Pulled { result, rest }
-}
-
-/// A random name.
-fn deployment_name() -> [u8; 16] {
-    let mut name = [0; 16];
-    // Without randomness it is zeros, which is no name.
-    let _ = rustix::rand::getrandom(&mut name, rustix::rand::GetRandomFlags::empty());
-    name
-}
-
-impl Context<'_> {
-    fn ask(&self) -> Ask<'_> {
-        Ask {
-            wanted: &self.options.wanted,
-            held: &self.holdings,
-            max_bytes: self.bytes_left(),
-            hydration: Hydration {
-                deployment: self.deployment,
-                cold_files: self.guard.map_or(0, Guard::free),
-                urgent: false,
-                class: self.guard.map_or("", Guard::class),
-            },
-            digests: &[],
-        }
-    }
-
-    /// How much of the budget is left: what came already is of it, too.
-    fn bytes_left(&self) -> Option<u64> {
-        let max = self.options.budget.max_bytes?;
-        Some(max.saturating_sub(self.client.counters().received()))
-    }
-
-    async fn begin(&mut self, purpose: Purpose, part: Part) -> Result<(Answer, Plan), PullError> {
-        let most = self.bytes_left();
-        let body = self.ask().encode(purpose, part)?;
-        let mut answer = Answer::post(&mut self.client, &body).await?;
-        let plan = answer.plan(&self.held, self.report).await?;
-        self.begun = true;
-        if let Some(most) = most {
-            answer.limit(most);
-        }
-        Ok((answer, plan))
-    }
 }
 
 /// Pulls, and begins anew if the answer breaks before its packs or the plan is known no more.

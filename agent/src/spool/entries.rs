@@ -110,6 +110,12 @@ impl Entries {
         self.file.write_all_at(&new.to_row().to_le_bytes(), first.0 + 6).map_err(io)
     }
 
+    /// Puts an entry into another layer.
+    pub fn set_layer(&self, id: EntryId, layer: u16) -> Result<(), SpoolError> {
+        let written = self.file.write_all_at(&layer.to_le_bytes(), id.0 + 4);
+        written.map_err(|source| SpoolError::io(NAME, source))
+    }
+
     /// Reads an entry.
     pub fn get(&mut self, id: EntryId) -> Result<Stored<'_>, SpoolError> {
         self.read(id.0).map(|(stored, _)| stored)?.ok_or(SpoolError::Damaged(NAME))

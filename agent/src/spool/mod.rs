@@ -9,6 +9,7 @@
 //!   entries       the entries of all layers, with whole paths                        entries
 //!   blob-N        index, manifest and config of the images
 //!   walk          directories that a walk through a tree has still to visit          queue
+//!   index         where the entries of a tree that is compared lie                   index
 //! ```
 //!
 //! `space` says which of the contents are in the packs of an answer, `missing` which are not there yet. A content row points to the
@@ -18,12 +19,14 @@
 
 mod contents;
 mod entries;
+mod index;
 mod missing;
 mod queue;
 mod space;
 
 pub use contents::{ContentRow, Contents, Origin, State};
 pub use entries::{Entries, EntryId};
+pub use index::Index;
 pub use queue::PathQueue;
 pub use space::Space;
 

@@ -26,6 +26,7 @@ pub use record::{ImageRecord, reference};
 
 use containerd::ContainerdTarget;
 use root::RootTarget;
+use rustix::fd::OwnedFd;
 use serde::Serialize;
 use skiff_protocol::Digest;
 use skiff_protocol::limits::MAX_HELD;
@@ -303,6 +304,15 @@ impl Target {
     ) -> Result<(), TargetError> {
         let layers = self.layer_dirs(self.image(name).await?.snapshot).await?;
         mounting::mount(&layers, empty, directory)
+    }
+
+    /// The tree of these layers, top first, mounted nowhere but for a moment on `directory`, which is ours.
+    pub fn open_tree(
+        layers: &[PathBuf],
+        empty: &Path,
+        directory: &Path,
+    ) -> Result<OwnedFd, TargetError> {
+        mounting::open(layers, empty, directory)
     }
 
     /// What unfinished pulls left in the target: keys of snapshots, and in a plain directory also

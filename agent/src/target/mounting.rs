@@ -13,7 +13,9 @@
 //! ended with `umount`.
 
 use super::TargetError;
-use rustix::mount::{MountFlags, mount as mount_at};
+use crate::apply::open_directory;
+use rustix::fd::OwnedFd;
+use rustix::mount::{MountFlags, UnmountFlags, mount as mount_at, unmount};
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -41,6 +43,21 @@ pub(super) fn mount(layers: &[PathBuf], empty: &Path, directory: &Path) -> Resul
         let _ = std::env::set_current_dir(before);
     }
     mounted.map_err(|errno| failed(errno.into()))
+}
+
+/// The same tree as a descriptor: it is mounted on a directory of ours only until that is open, so nothing is left of it whatever
+/// becomes of this process.
+pub(super) fn open(
+    layers: &[PathBuf],
+    empty: &Path,
+    directory: &Path,
+) -> Result<OwnedFd, TargetError> {
+    let failed = |source: io::Error| TargetError::Mount { path: directory.to_owned(), source };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    mount(layers, empty, directory)?;
+    let tree = open_directory(directory);
+    unmount(directory, UnmountFlags::DETACH).map_err(|errno| failed(errno.into()))?;
+    tree.map_err(|errno| failed(errno.into()))
 }
 
 /// The directory above `N/fs` of all layers.

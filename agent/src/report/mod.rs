@@ -1,6 +1,10 @@
 //! What the agent says while it works: a line that changes on a terminal, nothing on a pipe, JSON
 //! lines with `--json`.
 
+mod verify;
+
+pub use verify::Verified;
+
 use crate::json;
 use crate::target::HeldImage;
 use serde::{Deserialize, Serialize};
@@ -123,6 +127,16 @@ enum Event<'a> {
         bytes: u64,
     },
     Committing,
+    Different {
+        image: &'a str,
+        path: &'a str,
+        what: &'a [&'a str],
+    },
+    Verified(&'a Verified),
+    Unverified {
+        image: &'a str,
+        reason: &'a str,
+    },
     Done(&'a Summary),
 }
 
