@@ -282,7 +282,7 @@ fn arm64(kernel: Kernel) {
     }
     let leases = device.run("ctr leases ls -q").ok("leases");
     assert_eq!(leases, "", "leases are left");
-    ground.ways(device, 45);
+    ground.ways(device, 47);
     ground.say("done");
 }
 
@@ -352,6 +352,6 @@ fn armv7(kernel: Kernel) {
         ground.full_disk(device, root, root);
         assert_eq!(run(device, old), gateway::expected(ground.model, "old"));
     }
-    ground.ways(device, 38);
+    ground.ways(device, 40);
     ground.say("done");
 }

@@ -28,7 +28,7 @@ one() { # WORDS: the process with this command line
 }
 opens() { # NUMBER: somebody opens the file and waits
     sha256sum /run/merged/$1 >/run/opened.$1 2>&1 &
-    for i in $(seq 100); do grep -q __break_lease /proc/$!/wchan && return; sleep 0.1; done
+    for i in $(seq 100); do grep -qs __break_lease /proc/$!/wchan && return; sleep 0.1; done
     echo "nobody waits for $1"; cat /run/opened.$1; exit 1
 }
 waits() { [ ! -s /run/opened.$1 ] || { echo "$1 was answered:"; cat /run/opened.$1; exit 1; }; }
@@ -127,24 +127,22 @@ impl<'a> ColdFiles<'a> {
         }
     }
 
-    /// The daemon is killed twice and stopped once while somebody waits; later signals are lost.
+    /// The daemon is killed twice and stopped once while somebody waits, then the holder and the daemon one after the other;
+    /// later signals are lost. Files behind those that were opened before may be there already, by reading ahead.
     pub fn takeovers(&mut self) {
         self.relay.pause();
         self.run(
             "a kill",
-            "opens 00; opens 01; kill -9 $(one daemon); sleep 0.3; waits 00; opens 02",
+            "opens 18; opens 17; kill -9 $(one daemon); sleep 0.3; waits 18; opens 16",
         );
         self.device.start_daemon(STATE);
-        self.run("another kill", "waits 00; kill -9 $(one daemon); sleep 0.3; waits 01; waits 02");
+        self.run("another kill", "waits 18; kill -9 $(one daemon); sleep 0.3; waits 17; waits 16");
         self.device.start_daemon(STATE);
-        self.run("a stop", "d=$(one daemon); kill $d; while [ -d /proc/$d ]; do sleep 0.1; done; waits 00; waits 02");
+        let stop = "d=$(one daemon); kill $d; while [ -d /proc/$d ]; do sleep 0.1; done; waits 18; waits 16";
+        self.run("a stop", stop);
         self.device.start_daemon(STATE);
         self.relay.resume();
-        self.answered(&[0, 1, 2]);
-        let lost = "skiff-cold no-signals $(one daemon); \
-                    for n in 03 04 05 06 07 08 09; do sha256sum /run/merged/$n >/run/opened.$n & done; wait";
-        self.run("lost signals", lost);
-        self.answered(&[3, 4, 5, 6, 7, 8, 9]);
+        self.answered(&[18, 17, 16]);
         self.relay.pause();
         let killed = "h=$(one holder); kill -9 $h; for i in $(seq 100); do n=$(one holder); \
                       [ -n \"$n\" ] && [ \"$n\" != $h ] && break; sleep 0.1; done; sleep 0.5; \
@@ -153,11 +151,15 @@ impl<'a> ColdFiles<'a> {
         self.device.start_daemon(STATE);
         self.relay.resume();
         self.answered(&[10]);
+        let lost = "skiff-cold no-signals $(one daemon); \
+                    for n in 06 07 08 09; do sha256sum /run/merged/$n >/run/opened.$n & done; wait";
+        self.run("lost signals", lost);
+        self.answered(&[6, 7, 8, 9]);
     }
 
     /// Both are killed together while somebody has a cold file open: he is named.
     pub fn both_killed(&mut self) {
-        let script = "kill -9 $(one daemon) $(one holder); sleep 0.3; exec 4</run/merged/11; \
+        let script = "kill -9 $(one daemon) $(one holder); sleep 0.3; exec 4</run/merged/05; \
                       sleep 1000 & echo $! >/run/reader";
         self.run("both killed", script);
         self.device.start_daemon(STATE);
@@ -166,7 +168,7 @@ impl<'a> ColdFiles<'a> {
             &format!("skiff status --state {STATE} --root {ROOT} --json; echo code $?"),
         );
         assert!(said.ends_with("code 11"), "{said}");
-        assert!(said.contains("spare/11"), "{said}");
+        assert!(said.contains("spare/05"), "{said}");
         self.run(
             "the end",
             "kill $(cat /run/reader) $(one daemon) $(one holder); umount /run/merged",
