@@ -20,8 +20,6 @@ for pair; do
     wanted+=("${pair#*=}")
 done
 ((${#wanted[@]})) || exit 0
-# The emulator and the disk tools have parts in common: asked for alone, it can remove newer ones.
-[[ " ${wanted[*]} " == *" qemu-system-arm "* ]] && wanted+=(qemu-utils)
 mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
 
 command -v apt-get >/dev/null ||
@@ -39,7 +37,15 @@ if [[ ! -e $policy ]]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 # A mirror in the middle of an update fails for one list; the others, or the old one, may do.
-if ! { apt-get -q update || true; apt-get -q install -y --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1; then
+# The emulator and the disk tools have parts in common, so both must be of one version: newer tools, from backports say,
+# make room for those that the emulator has.
+with_tools() {
+    [[ " ${wanted[*]} " == *" qemu-system-arm "* ]] || return 0
+    version=$(apt-cache policy qemu-system-arm | awk '/Candidate:/ {print $2}')
+    for at in "${!wanted[@]}"; do [[ ${wanted[at]} != qemu-utils ]] || unset "wanted[at]"; done
+    wanted+=("qemu-utils=$version" --allow-downgrades)
+}
+if ! { apt-get -q update || true; with_tools; apt-get -q install -y --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     fail "apt-get could not install ${wanted[*]}; the lines above say why"
 fi

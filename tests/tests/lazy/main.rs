@@ -242,8 +242,12 @@ fn while_the_link_is_down_an_open_waits_and_says_why() {
     it.relay.cut();
     let mut waits = Opener::of(&it, &name(3)).waits();
     waits.still_waits();
-    let text = it.skiff.run(&["status"]).ok("status").stdout;
-    assert!(text.contains("/d/03 is waited for") && text.contains("cat (process "), "{text}");
+    let named = || {
+        let text = it.skiff.run(&["status"]).ok("status").stdout;
+        text.contains("/d/03 is waited for") && text.contains("cat (process ")
+    };
+    // Who wakes for a tick of the clock may be missed.
+    assert!(wait_for(Duration::from_secs(10), named), "{:?}", it.daemon().status());
     let troubled = || {
         let (lines, _) = it.daemon().status();
         lines.iter().any(|line| line["trouble"].is_string())

@@ -2,10 +2,12 @@
 
 use super::super::proxy::Proxy;
 use super::super::socket::{Socket, Stream};
+#[cfg(feature = "tls")]
 use super::super::wire::MAX_HEAD;
 use super::{CONNECT_TIMEOUT, Client, UNAUTHORIZED, timed};
 use crate::http::HttpError;
 use http_types::Response;
+#[cfg(feature = "tls")]
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::TcpStream;
 use std::io;
