@@ -29,8 +29,7 @@ fn failures_are_sentences() {
     let (missing, file) = (sandbox.path().join("missing"), sandbox.path().join("file"));
     fs::write(&file, "").unwrap();
     let usage = "it takes one argument, the directory to read".to_owned();
-    let cannot =
-        |path: &Path, why| format!("can't read the status of {}/: {why}", path.display());
+    let cannot = |path: &Path, why| format!("can't read the status of {}/: {why}", path.display());
     let absent = cannot(&missing, "No such file or directory (os error 2)");
     let no_directory = cannot(&file, "Not a directory (os error 20)");
     let (missing, file) = (missing.as_os_str(), file.as_os_str());
