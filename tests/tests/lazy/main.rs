@@ -328,13 +328,17 @@ fn who_presses_ctrl_c_gives_up_what_can_not_be_started_yet() {
 fn who_presses_ctrl_c_when_it_can_be_started_only_waits_no_longer() {
     let _alone = alone();
     let it = startable();
-    let url = it.relay.url();
+    // All that it asks for stands still behind the table of contents: what is cold can't be copied on the device.
+    let fault = Fault::HoldLong { first: 16 << 10, answer: 16 << 10 };
+    let relay = Relay::start(&it.accelerator.address, fault);
+    let url = relay.url();
     let waiting = it.skiff.start(&["pull", "cold:2", "--json", "--wait", "--accelerator", &url]);
     let stands =
         || it.daemon().status().0.iter().filter(|line| line["event"] == "hydrating").count() == 2;
     assert!(wait_for(Duration::from_secs(20), stands), "{:?}", it.daemon().status());
     assert_eq!(waiting.interrupt(), None);
     it.relay.release();
+    relay.release();
     it.daemon().wait_until_warm();
     is_as_eager(&it.sandbox, &it.accelerator, &it.skiff, "cold:2");
 }
