@@ -3,17 +3,23 @@
 # budget. The first part that fails ends the run: its own words are the last ones.
 #
 # What emulated devices do takes a third of the time, and needs nothing of the rest but what is built
-# first. So it runs beside the rest; what it says goes to target/devices.log, and is printed at its end.
+# first. So it runs beside the rest, as the images are built beside the programs, where much waits for mirrors. What
+# these say goes to target/CHAIN.log, and is printed at their end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What the two below need. The lock of target/ is held by one cargo at a time, so both find their
-# tests built.
-first() {
+install() {
     part install 120 tests/install.sh
+}
+
+images() {
+    part images 600 tests/images/build.sh
+}
+
+# The lock of target/ is held by one cargo at a time, so what runs side by side later finds its tests built.
+programs() {
     part build 600 make --no-print-directory build
     part build-tests 300 cargo test --release --locked -p skiff-tests --no-run
-    part images 420 tests/images/build.sh
 }
 
 devices() {
@@ -43,6 +49,7 @@ rest() {
     part scripted 180 cargo test --release --locked -p skiff-tests --test scripted
     part applications 300 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
     part reroot 180 cargo test --release --locked -p skiff-tests --test reroot
+    part updates 60 cargo test --release --locked -p skiff-tests --test updates
     part joint 120 cargo test --release --locked -p skiff-tests --test joint
     part local 90 cargo test --release --locked -p skiff-tests --test local_sources
     part memory 150 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
@@ -51,28 +58,39 @@ rest() {
     part verify 240 cargo test --release --locked -p skiff-tests --test verify
     part killed 120 cargo test --release --locked -p skiff-tests --test killed -- --nocapture
     part link 90 cargo test --release --locked -p skiff-tests --test link
-    part real 540 cargo test --release --locked -p skiff-tests --test real -- --nocapture
     part trace 180 cargo test --release --locked -p skiff-tests --test trace
     part lazy 120 cargo test --release --locked -p skiff-tests --test lazy
     part lazy-cases 180 cargo test --release --locked -p skiff-tests --test lazy_cases -- --nocapture
-    part lazy-real 240 cargo test --release --locked -p skiff-tests --test lazy_real -- --nocapture
 }
 
-# The memory of the program that devices get. It needs the cross build, and the machine's one setting for leases.
+# Real images, and memory, with the program that devices get. It needs the cross build, and the machine's one setting for leases.
 last() {
-    part memory-static 180 tests/memory_static.sh
+    part real 540 with_static cargo test --release --locked -p skiff-tests --test real -- --nocapture
+    part lazy-real 240 with_static cargo test --release --locked -p skiff-tests --test lazy_real -- --nocapture
 }
+
+with_static() { SKIFF_BIN=$PWD/target/cross/$(uname -m)-unknown-linux-musl/skiff "$@"; }
 
 chosen=$*
 is_chosen() { [[ -z $chosen || " $chosen " == *" $1 "* ]]; }
 
+# Sets `spent` to the seconds of processors that what has ended has taken. (A subshell would not know.)
+look() {
+    local file=$work/times-$BASHPID
+    times >"$file"
+    spent=$(awk -F '[ms ]+' 'NR == 2 {printf "%d", $1 * 60 + $2 + $3 * 60 + $4}' "$file")
+}
+
 part() { # NAME BUDGET-SECONDS COMMAND...
-    local name=$1 budget=$2 from=$SECONDS
+    local name=$1 budget=$2 from=$SECONDS spent before
     shift 2
     is_chosen "$name" || return 0
-    echo "== $name"
+    look
+    before=$spent
+    echo "== $name, $SECONDS s after the start"
     "$@" || { echo "== $name failed after $((SECONDS - from)) s" >&2; exit 1; }
-    printf '%-12s %5d s of %5d\n' "$name" $((SECONDS - from)) "$budget" >>"$summary"
+    look
+    printf '%-12s %5d s of %5d; %5d s of processors\n' "$name" $((SECONDS - from)) "$budget" $((spent - before)) >>"$summary"
     ((SECONDS - from <= budget)) || echo '             (over its budget)' >>"$summary"
 }
 
@@ -80,7 +98,7 @@ part() { # NAME BUDGET-SECONDS COMMAND...
 names() { (part() { echo "$1"; }; for chain in "$@"; do "$chain"; done); }
 has_chosen() { local name; for name in $(names "$1"); do is_chosen "$name" && return; done; return 1; }
 
-known=$(names first devices rest last)
+known=$(names install images programs devices rest last)
 for name in "$@"; do
     grep -qxF -e "$name" <<<"$known" ||
         { echo "tests/run.sh: no part $name; there are:" $known >&2; exit 2; }
@@ -88,22 +106,26 @@ done
 
 mkdir -p target
 work=$(mktemp -d)
-summary=$work/1
+summary=$work/summary
+touch "$summary"
 trap 'rm -rf "$work"' EXIT
-first
-if has_chosen devices && has_chosen rest; then
-    log=$PWD/target/devices.log
+# Runs two chains side by side; the first one's words go to target/CHAIN.log meanwhile.
+beside() { # CHAIN CHAIN
+    if ! has_chosen "$1" || ! has_chosen "$2"; then
+        "$1"
+        "$2"
+        return
+    fi
+    local log=$PWD/target/$1.log one other ended status=0
     # Each has a process group of its own, so that it can be ended as a whole.
     set -m
-    (set +m; summary=$work/3; devices) >"$log" 2>&1 </dev/null &
+    (set +m; summary=$work/summary-$1; "$1") >"$log" 2>&1 </dev/null &
     one=$!
-    (set +m; summary=$work/2; rest) </dev/null &
+    (set +m; summary=$work/summary-$2; "$2") </dev/null &
     other=$!
     set +m
-    end() { kill -- "-$1" 2>/dev/null || true; }
-    trap 'end "$one"; end "$other"; wait; rm -rf "$work"' EXIT
+    trap "end $one; end $other; wait; rm -rf '$work'" EXIT
     trap 'exit 130' INT TERM
-    status=0
     wait -n -p ended "$one" "$other" || status=$?
     if ((status == 0)); then
         ended=$((ended == one ? other : one))
@@ -117,11 +139,14 @@ if has_chosen devices && has_chosen rest; then
     fi
     trap 'rm -rf "$work"' EXIT
     cat "$log"
-else
-    devices
-    rest
-fi
+    cat "$work/summary-$1" "$work/summary-$2" >>"$summary"
+}
+end() { kill -- "-$1" 2>/dev/null || true; }
+
+install
+beside images programs
+beside devices rest
 last
 printf '\n'
-cat "$work"/[0-9]
+cat "$summary"
 printf '%-12s %5d s\n' 'in all' "$SECONDS"

@@ -1,8 +1,8 @@
 //! `skiff-accelerator hot`: hot sets that are said by hand, and a look at those that are known.
 
-use crate::cli::{Hot, HotAction};
 use crate::{Failed, say};
 use skiff_accelerator::causes::chain;
+use skiff_accelerator::cli::{Hot, HotAction};
 use skiff_accelerator::hot::hand::{self, HandError};
 use skiff_accelerator::store::Store;
 use skiff_accelerator::store::hot::Kept;

@@ -14,7 +14,7 @@
 //!
 //! `library` is what `serve` stands on: ingest, store and caches put together. `watch` has new images ingested
 //! before a device asks. `access` says which device may read what. `seek` finds a tar's bytes in the registry's blob. `applications` says what an
-//! application may be, `graph` shows what was planned. `reference` reads images' names, `asked` remembers devices'
+//! application may be, `graph` shows what was planned. `cli` is the command line. `reference` reads images' names, `asked` remembers devices'
 //! platforms; `single_flight`, `meter`, `mapped` (memory for big buffers) and `causes` are small things that
 //! several modules need.
 
@@ -23,6 +23,7 @@ pub mod applications;
 pub mod asked;
 pub mod cache;
 pub mod causes;
+pub mod cli;
 pub mod contents;
 pub mod graph;
 pub mod hot;

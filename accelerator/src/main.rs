@@ -1,13 +1,12 @@
 //! `skiff-accelerator`: the service beside the registry. Errors become a sentence and an exit code
 //! here, and only here; the codes are listed in `--help`.
 
-mod cli;
 mod hot_sets;
 
-use cli::{Ahead, App, Command, Common, HELP, Hot, Metadata, Security};
 use skiff_accelerator::access::{Gate, Signers, Tls};
 use skiff_accelerator::applications::{self, ApplicationError};
 use skiff_accelerator::causes::chain;
+use skiff_accelerator::cli::{self, Ahead, App, Command, Common, HELP, Hot, Metadata, Security};
 use skiff_accelerator::hot::take;
 use skiff_accelerator::library::{Images, OpenError};
 use skiff_accelerator::meter::Meter;
@@ -228,14 +227,16 @@ async fn ingest(common: Common, for_platform: &str, images: Vec<String>) -> Resu
     for reference in images {
         let started = Instant::now();
         let image = library.ingest(&reference, &platform, &Meter::default()).await?;
-        let bytes = image.tree.content_bytes();
+        // From here on devices can get it.
+        let read = started.elapsed().as_secs_f64();
+        library.predict_ahead(&reference, &image).await?;
+        let predicted = started.elapsed().as_secs_f64() - read;
         say(&format!(
-            "{reference} {} {} entries {bytes} bytes {:.1} s\n",
+            "{reference} {} {} entries {} bytes, read in {read:.2} s, hot set predicted in {predicted:.2} s\n",
             image.manifest.digest,
             image.tree.nodes.len(),
-            started.elapsed().as_secs_f64()
+            image.tree.content_bytes(),
         ))?;
-        library.predict_ahead(&reference, &image).await?;
     }
     Ok(())
 }

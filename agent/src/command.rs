@@ -11,6 +11,7 @@ use crate::report::{self, Report, json_line};
 use crate::state::{Lock, StateDir};
 use crate::target::{ImageRecord, ListedImage, Target};
 use crate::trace::{self, trace};
+use crate::updates;
 use serde::Serialize;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -52,7 +53,13 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
             let mut target = open_target(options).await?;
             let lock = lock(state, &mut target).await?;
             let images = applications::rollback(application, state, &lock, &mut target).await?;
-            say_rolled_back(options, application, &images);
+            say_rolled_back(options, Some(application), &images);
+        }
+        Command::RollbackImage { image } => {
+            let mut target = open_target(options).await?;
+            let lock = lock(state, &mut target).await?;
+            let record = updates::rollback(image, state, &lock, &mut target).await?;
+            say_rolled_back(options, None, &[record]);
         }
         Command::List => {
             for image in open_target(options).await?.list().await? {
@@ -67,7 +74,7 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
             let mut target = open_target(options).await?;
             let _lock = lock(state, &mut target).await?;
             for image in images {
-                target.remove(image).await?;
+                updates::remove(image, &mut target).await?;
             }
             if let Some(daemon) = daemon::connect(&state.daemon_socket()) {
                 daemon::ask(daemon, &Request::Removed)?;
@@ -89,7 +96,7 @@ async fn run(options: &Options, state: &StateDir) -> Result<(), Failed> {
         Command::Collect => {
             let mut target = open_target(options).await?;
             let _lock = lock(state, &mut target).await?;
-            let leftovers = target.collect().await?;
+            let leftovers = target.collect().await? + updates::collect(&mut target).await?;
             let pulls = state.remove_leftovers()?;
             daemon::forget_zeros(state.path())?;
             say_collected(options, leftovers, pulls);
@@ -202,7 +209,11 @@ enum Leftover {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Said<'a> {
-    RolledBack { application: &'a str, images: &'a [ListedImage] },
+    RolledBack {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application: Option<&'a str>,
+        images: &'a [ListedImage],
+    },
 }
 
 /// What `skiff gc --json` says.
@@ -254,14 +265,14 @@ async fn status(options: &Options, state: &StateDir) -> Result<(), Failed> {
     }
 }
 
-fn say_rolled_back(options: &Options, application: &Name, images: &[ImageRecord]) {
+fn say_rolled_back(options: &Options, application: Option<&Name>, images: &[ImageRecord]) {
     let listed = |image: &ImageRecord| ListedImage {
         name: image.name.clone(),
         digest: image.target.to_string(),
     };
     let images: Vec<ListedImage> = images.iter().map(listed).collect();
     if options.json {
-        let application = application.as_str();
+        let application = application.map(Name::as_str);
         return json_line(&Said::RolledBack { application, images: &images });
     }
     for image in &images {

@@ -10,6 +10,7 @@ use crate::pull::PullError;
 use crate::state::StateError;
 use crate::target::TargetError;
 use crate::trace::TraceError;
+use crate::updates::RollbackError;
 use rustix::io::Errno;
 use skiff_protocol::response::FailureCode;
 use std::error::Error;
@@ -37,6 +38,9 @@ pub enum Failed {
     /// An application.
     #[error(transparent)]
     Application(#[from] ApplicationError),
+    /// A rollback of an image.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
     /// A trace.
     #[error(transparent)]
     Trace(#[from] TraceError),
@@ -106,6 +110,8 @@ fn code(failed: &Failed) -> u8 {
     match failed {
         Failed::Usage(_) | Failed::NoAccelerator | Failed::OtherSecurity => 2,
         Failed::Application(error) => application_code(error),
+        Failed::Rollback(RollbackError::State(error)) => state_code(error),
+        Failed::Rollback(RollbackError::Target(error)) => target_code(error),
         Failed::Trace(error) => trace_code(error),
         Failed::Target(error) => target_code(error),
         Failed::State(error) => state_code(error),

@@ -9,6 +9,7 @@
 //! | `cli` | the command line |
 //! | `pull` | one deployment, from request to commit |
 //! | `applications` | images that are deployed and taken back together |
+//! | `updates` | what an image's name pointed to before |
 //! | `trace` | what containers open while they start |
 //! | `http` | one POST and its streamed answer, over `async-h1` |
 //! | `inflate` | raw deflate in a fixed window |
@@ -51,3 +52,4 @@ pub mod sync;
 pub mod sys;
 pub mod target;
 pub mod trace;
+pub mod updates;

@@ -8,9 +8,8 @@ seconds=${1:-600}
 shift || true
 
 fail() { printf 'tests/fuzz/fuzz.sh: %s\n' "$*" >&2; exit 2; }
-PATH=$PWD/target/tools/bin:$PATH
 command -v cargo-fuzz >/dev/null ||
-    fail 'there is no cargo-fuzz; install it: cargo install cargo-fuzz --locked --root target/tools'
+    fail 'there is no cargo-fuzz; install it: cargo install cargo-fuzz --locked'
 
 fuzz=tests/fuzz/cargo
 # The same versions of everything that both have.

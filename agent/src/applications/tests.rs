@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::state::Lock;
-use crate::target::{BlobLabels, SnapshotName, Target};
-use sha2::{Digest as _, Sha256};
+use crate::target::{Target, samples};
 use skiff_protocol::Digest;
 use smol::block_on;
 
@@ -24,31 +23,8 @@ fn device() -> Device {
 }
 
 impl Device {
-    fn put(&self, text: &str) -> Digest {
-        let digest = Digest(Sha256::digest(text).into());
-        let path = self.directory.path().join("blob");
-        fs::write(&path, text).unwrap();
-        let labels = BlobLabels::Config { chain_id: [0; 32] };
-        block_on(self.target.put_blob(digest.0, text.len() as u64, &path, labels)).unwrap();
-        digest
-    }
-
-    /// Brings an image: all but its record.
     fn image(&self, name: &str, version: u8) -> ImageRecord {
-        let id = Digest(Sha256::digest(format!("{name} {version}")).into());
-        block_on(self.target.prepare("skiff-x-0", None)).unwrap();
-        block_on(self.target.commit("skiff-x-0", SnapshotName::Chain(id))).unwrap();
-        let config = self.put(&format!("config of {name} {version}"));
-        let manifest =
-            self.put(&format!(r#"{{"config":{{"digest":"{config}"}},"layers":[{{}}]}}"#));
-        ImageRecord {
-            name: name.to_owned(),
-            target: manifest,
-            size: 3,
-            media_type: "m".to_owned(),
-            manifest,
-            chain_id: id,
-        }
+        block_on(samples::image(&self.target, self.directory.path(), name, version))
     }
 
     fn images(&self, versions: &[(&str, u8)]) -> Vec<ImageRecord> {

@@ -8,8 +8,9 @@ usage:
   skiff pull IMAGE... [PULL OPTION...]              pull images, or update them
   skiff deploy NAME [PULL OPTION...]                deploy an application, all or none
                                                     of its images, or update it
-  skiff rollback NAME                               go back to what was deployed before,
-                                                    without the network; or forward again
+  skiff rollback NAME | IMAGE                       go back to what was deployed or pulled
+                                                    before, without the network; or forward
+                                                    again
   skiff ls                                          list images
   skiff rm IMAGE...                                 remove images
   skiff verify [IMAGE...] [--repair]                compare images, or all, with what they
@@ -79,7 +80,7 @@ options:
   -h, --help          this text
   -V, --version       the version
 
-an application's NAME: at most 64 letters, digits, '.', '_' and '-'; the first of
+an application's NAME (rollback: what has no '/', ':' or '@' is one): at most 64 letters, digits, '.', '_' and '-'; the first of
 them a letter or digit
 
 exit codes:

@@ -50,6 +50,11 @@ pub enum Command {
         /// Its name.
         application: Name,
     },
+    /// Take an image back.
+    RollbackImage {
+        /// Reference.
+        image: String,
+    },
     /// Compare images with what they should be.
     Verify {
         /// References; all images if none.
@@ -315,6 +320,9 @@ fn command(words: Vec<OsString>, more: &mut More) -> Result<Command, UsageError>
             return Err(UsageError(format!("{verb} takes the name of one application")));
         };
         let name = name.string()?;
+        if verb == "rollback" && name.contains(['/', ':', '@']) {
+            return Ok(Command::RollbackImage { image: name });
+        }
         let application = Name::parse(&name)
             .ok_or_else(|| UsageError(format!("'{name}' can't be an application's name")))?;
         return Ok(match &*verb {

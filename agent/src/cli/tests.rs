@@ -33,6 +33,10 @@ fn commands_and_options() {
     let deploy = pull(wanted, false, Some(5));
     assert_eq!(parsed("deploy shop --max-bytes 5").unwrap().command, deploy);
     assert_eq!(parsed("rollback shop").unwrap().command, Command::Rollback { application });
+    for image in ["host:5000/shop", "shop:1", "shop/web"] {
+        let rollback = Command::RollbackImage { image: image.to_owned() };
+        assert_eq!(parsed(&format!("rollback {image}")).unwrap().command, rollback);
+    }
     assert_eq!(parsed("pull --help").unwrap().command, Command::Help);
 }
 
@@ -44,6 +48,7 @@ fn mistakes_are_named() {
         ("deploy", "one application"),
         ("deploy a b", "one application"),
         ("deploy ../a", "'../a'"),
+        ("rollback -a", "-a"),
         ("rollback a --dry-run", "--dry-run"),
         ("ls x", "no argument"),
         ("mount a", "directory"),

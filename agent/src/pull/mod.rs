@@ -66,6 +66,7 @@ use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
 use crate::state::{Lock, Scratch, StateDir};
 use crate::target::{ImageRecord, Target};
+use crate::updates;
 use answer::decode;
 use context::Context;
 use deployment::Deployment;
@@ -292,7 +293,7 @@ impl Context<'_> {
         match &self.options.wanted {
             Wanted::Images(_) => {
                 for record in &records {
-                    self.target.put_image(record).await?;
+                    updates::put(record, self.target).await?;
                 }
             }
             Wanted::Application(name) => {

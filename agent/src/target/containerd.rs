@@ -10,7 +10,7 @@
 
 use super::{
     BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases,
-    reference,
+    is_previous, reference,
 };
 use crate::containerd::metadata::{self, MetadataError};
 use crate::containerd::{Client, GrpcError, ImageTarget, Kind};
@@ -52,7 +52,10 @@ impl ContainerdTarget {
 
     pub(super) async fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
         let (mut held, mut bases): (Vec<HeldImage>, _) = (Vec::new(), Vec::new());
-        for image in self.client.images().await? {
+        let mut images = self.client.images().await?;
+        // Where there is no room for all, what is current counts more.
+        images.sort_by_key(|image| is_previous(&image.name));
+        for image in images {
             // The CRI plugin has up to three names for one image. One is enough, but not the one
             // that is the config's digest: it names no repository.
             let target = Digest::parse(&image.digest);
@@ -191,6 +194,13 @@ impl ContainerdTarget {
         };
         let held = self.complete(image, &mut Vec::new()).await?;
         held.ok_or(TargetError::Incomplete { name })
+    }
+
+    pub(super) async fn record(&self, name: &str) -> Result<Option<ImageRecord>, TargetError> {
+        let Some(image) = self.client.image(name).await? else { return Ok(None) };
+        let (size, media_type) = (image.size, image.media_type.clone());
+        let Some(held) = self.complete(image, &mut Vec::new()).await? else { return Ok(None) };
+        Ok(held.record(name, size, media_type))
     }
 
     pub(super) async fn begin(&mut self, pull: &str) -> Result<(), TargetError> {

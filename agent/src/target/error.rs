@@ -32,6 +32,12 @@ pub enum TargetError {
         /// Its name.
         name: String,
     },
+    /// An image whose name pointed to nothing else before.
+    #[error("{name} was never updated here, so there is nothing to go back to")]
+    NothingBefore {
+        /// Its name.
+        name: String,
+    },
     /// A snapshot that is not there.
     #[error("there is no snapshot {name}; run the pull again")]
     NoSnapshot {
@@ -77,8 +83,11 @@ pub enum TargetError {
 }
 
 impl TargetError {
-    /// Whether an image was named that is not there, or not complete.
+    /// Whether an image was named that is not there, or not complete, or has nothing before it.
     pub fn is_unknown_image(&self) -> bool {
-        matches!(self, Self::UnknownImage { .. } | Self::Incomplete { .. })
+        matches!(
+            self,
+            Self::UnknownImage { .. } | Self::Incomplete { .. } | Self::NothingBefore { .. }
+        )
     }
 }

@@ -19,10 +19,12 @@ mod mounting;
 mod name;
 mod record;
 mod root;
+#[cfg(test)]
+pub mod samples;
 
 pub use error::TargetError;
 pub use name::SnapshotName;
-pub use record::{ImageRecord, reference};
+pub use record::{ImageRecord, is_previous, previous, reference};
 
 use containerd::ContainerdTarget;
 use root::RootTarget;
@@ -60,6 +62,14 @@ impl HeldImage {
             snapshot,
             depth,
         }
+    }
+
+    /// The record of this name for it. Bases have none.
+    fn record(&self, name: &str, size: u64, media_type: String) -> Option<ImageRecord> {
+        let SnapshotName::Chain(chain_id) = self.snapshot else { return None };
+        let (target, manifest) = (Digest(self.target_digest), Digest(self.manifest_digest));
+        let name = name.to_owned();
+        Some(ImageRecord { name, target, size, media_type, manifest, chain_id })
     }
 }
 
@@ -148,6 +158,14 @@ impl Target {
         match self {
             Self::Containerd(target) => target.image(name).await,
             Self::Root(target) => target.image(name),
+        }
+    }
+
+    /// An image record, if all is there that it leads to.
+    pub async fn record(&self, name: &str) -> Result<Option<ImageRecord>, TargetError> {
+        match self {
+            Self::Containerd(target) => target.record(name).await,
+            Self::Root(target) => target.record(name),
         }
     }
 

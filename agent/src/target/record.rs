@@ -7,7 +7,8 @@ use skiff_protocol::Digest;
 use std::io::{self, ErrorKind, Write};
 
 /// The image records of an application's previous deployment are called this, the application's
-/// name, a slash and the image's reference. They keep its images from being collected.
+/// name, a slash and the image's reference. They keep its images from being collected. Those of images
+/// that were pulled by themselves have no application's name there.
 const PREVIOUS: &str = "skiff.previous/";
 
 /// An image record.
@@ -33,9 +34,10 @@ impl ImageRecord {
         SnapshotName::Chain(self.chain_id)
     }
 
-    /// The record that keeps this image while an application's previous deployment has it.
+    /// The record that keeps this image while an application's previous deployment has it, or, with an empty
+    /// name, while it is what its name pointed to before.
     pub fn as_previous(&self, application: &str) -> Self {
-        Self { name: format!("{PREVIOUS}{application}/{}", self.name), ..self.clone() }
+        Self { name: previous(application, &self.name), ..self.clone() }
     }
 
     /// Writes the lines. A line break in a value would forge others, and is refused.
@@ -62,6 +64,16 @@ impl ImageRecord {
     }
 }
 
+/// The name of the record that keeps the previous image of this reference.
+pub fn previous(application: &str, reference: &str) -> String {
+    format!("{PREVIOUS}{application}/{reference}")
+}
+
+/// Whether a record of this name keeps an image that is not current.
+pub fn is_previous(name: &str) -> bool {
+    name.starts_with(PREVIOUS)
+}
+
 /// The reference of the image that a record of this name is for.
 pub fn reference(name: &str) -> &str {
     let previous = name.strip_prefix(PREVIOUS).and_then(|rest| rest.split_once('/'));
@@ -85,8 +97,11 @@ mod tests {
         };
         let previous = record.as_previous("shop");
         assert_eq!(previous.name, "skiff.previous/shop/host:5000/app:1");
-        for name in [&record.name, &previous.name] {
+        let alone = record.as_previous("");
+        assert_eq!(alone.name, "skiff.previous//host:5000/app:1");
+        for name in [&record.name, &previous.name, &alone.name] {
             assert_eq!(reference(name), record.name);
+            assert_eq!(is_previous(name), *name != record.name);
         }
         let mut text = Vec::new();
         previous.write(&mut text).unwrap();

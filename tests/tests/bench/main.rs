@@ -6,6 +6,7 @@
 mod applications;
 mod graph;
 mod ingest;
+mod opens;
 mod start;
 mod updates;
 
@@ -14,11 +15,12 @@ use std::time::Duration;
 fn main() {
     let chosen: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 6] = [
         ("updates", updates::table),
         ("applications", applications::table),
         ("ingest", ingest::table),
         ("start", start::table),
+        ("opens", opens::tables),
         ("graph", graph::print),
     ];
     for word in &chosen {

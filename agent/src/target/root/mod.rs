@@ -20,7 +20,8 @@ mod records;
 mod sweep;
 
 use super::{
-    HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases, reference,
+    HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases, is_previous,
+    reference,
 };
 use crate::containerd::metadata;
 use records::{About, io, read_record, write_atomically};
@@ -62,7 +63,10 @@ impl RootTarget {
     pub(super) fn held(&self, limit: usize) -> Result<Vec<HeldImage>, TargetError> {
         let snapshots = self.all_snapshots()?;
         let (mut held, mut bases) = (Vec::new(), Vec::new());
-        for record in self.records()? {
+        let mut records = self.records()?;
+        // Where there is no room for all, what is current counts more.
+        records.sort_by_key(|record| is_previous(&record.name));
+        for record in records {
             // An application's previous deployment may have the same.
             let known = |image: &HeldImage| image.target_digest == record.target.0;
             if held.iter().any(known) {
@@ -112,6 +116,11 @@ impl RootTarget {
         };
         let held = self.complete(&self.all_snapshots()?, record);
         held.ok_or(TargetError::Incomplete { name })
+    }
+
+    pub(super) fn record(&self, name: &str) -> Result<Option<ImageRecord>, TargetError> {
+        let Some(record) = read_record(&self.record_path(name))? else { return Ok(None) };
+        Ok(self.holds(&record)?.then_some(record))
     }
 
     pub(super) fn snapshot_exists(&self, name: SnapshotName) -> Result<bool, TargetError> {

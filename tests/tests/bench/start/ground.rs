@@ -91,6 +91,16 @@ impl Ground {
         })
     }
 
+    /// A daemon behind the link.
+    pub fn daemon(&self, skiff: &Skiff) -> Daemon {
+        let mut command = self.wan.device.command(Skiff::program());
+        command.arg("daemon").args(skiff.options());
+        let log = skiff.state.with_extension("log");
+        let mut daemon = Daemon::start(&mut command, &log, false);
+        daemon.wait_until("skiff daemon", || skiff.state.join("daemon.sock").exists());
+        daemon
+    }
+
     /// Brings the new image to a device that has nothing, or the old one (`updates`), starts a container, and waits
     /// for its answer.
     pub fn start(&self, way: Way, updates: bool) -> Run {
@@ -110,14 +120,7 @@ impl Ground {
             });
         }
         let lazy = matches!(way, Way::Predicted | Way::Recorded);
-        let _daemon = lazy.then(|| {
-            let mut command = self.wan.device.command(Skiff::program());
-            command.arg("daemon").args(skiff.options());
-            let log = skiff.state.with_extension("log");
-            let mut daemon = Daemon::start(&mut command, &log, false);
-            daemon.wait_until("skiff daemon", || skiff.state.join("daemon.sock").exists());
-            daemon
-        });
+        let _daemon = lazy.then(|| self.daemon(&skiff));
         // What earlier runs have written must not slow this one down.
         run("sync", &[]);
         let before = self.wan.link.counts()[0].bytes;

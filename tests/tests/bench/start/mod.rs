@@ -5,7 +5,7 @@
 //!
 //! One after the other, in turn, on new devices each time; the accelerators have the images. Times are medians.
 
-mod ground;
+pub(super) mod ground;
 mod opened;
 
 use super::{mb, median};

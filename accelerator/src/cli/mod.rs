@@ -1,15 +1,16 @@
 //! The command line: flags, help, and which exit code an error becomes.
 
+use crate::access::TlsFiles;
+use crate::serve::PACK_LEVEL;
+use crate::store::PostgresUrl;
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
-use skiff_accelerator::access::TlsFiles;
-use skiff_accelerator::serve::PACK_LEVEL;
-use skiff_accelerator::store::PostgresUrl;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) const HELP: &str = "\
+/// What `skiff-accelerator --help` prints.
+pub const HELP: &str = "\
 skiff-accelerator: deltas of container images, beside an OCI registry
 
 Usage:
@@ -89,39 +90,67 @@ Exit codes:
 
 /// A command and its flags.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub enum Command {
     /// Print the help.
     Help,
     /// Print the version.
     Version,
     /// Serve.
     Serve {
+        /// From where, and what is kept.
         common: Common,
+        /// Where to listen.
         listen: SocketAddr,
+        /// How hard packs are compressed.
         level: i32,
+        /// What to read ahead of time.
         ahead: Ahead,
+        /// Take reports of what was opened.
         traces: bool,
+        /// Who is let in.
         security: Security,
     },
     /// Ingest images.
-    Ingest { common: Common, platform: String, images: Vec<String> },
+    Ingest {
+        /// From where, and what is kept.
+        common: Common,
+        /// For which platform.
+        platform: String,
+        /// References.
+        images: Vec<String>,
+    },
     /// Applications.
-    App { metadata: Metadata, action: App },
+    App {
+        /// Where they are kept.
+        metadata: Metadata,
+        /// What to do.
+        action: App,
+    },
     /// Hot sets.
-    Hot { metadata: Metadata, hot: Hot },
+    Hot {
+        /// Where they are kept.
+        metadata: Metadata,
+        /// Which, and what to do.
+        hot: Hot,
+    },
     /// Print the graph.
-    Graph { metadata: Metadata, json: bool },
+    Graph {
+        /// Where it is kept.
+        metadata: Metadata,
+        /// As JSON, not as DOT.
+        json: bool,
+    },
 }
 
 /// How `serve` is reached, and by whom.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Security {
+pub struct Security {
     /// TLS.
-    pub(crate) tls: Option<TlsFiles>,
+    pub tls: Option<TlsFiles>,
     /// Who may read what.
-    pub(crate) policy: Option<PathBuf>,
+    pub policy: Option<PathBuf>,
     /// Keys that sign.
-    pub(crate) sign_keys: Vec<PathBuf>,
+    pub sign_keys: Vec<PathBuf>,
 }
 
 impl Security {
@@ -147,42 +176,60 @@ impl Security {
 
 /// What `serve` reads ahead of time.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ahead {
+pub struct Ahead {
     /// For which platforms.
-    pub(crate) platforms: Vec<String>,
+    pub platforms: Vec<String>,
     /// How often to look at tags.
-    pub(crate) poll: Option<Duration>,
+    pub poll: Option<Duration>,
 }
 
 /// What to do with applications.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum App {
+pub enum App {
     /// Say what one is.
-    Set { name: String, images: Vec<String> },
+    Set {
+        /// Its name.
+        name: String,
+        /// References of its images.
+        images: Vec<String>,
+    },
     /// Say what one is by a compose file.
-    Compose { name: String, file: PathBuf },
+    Compose {
+        /// Its name.
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
     /// List them.
     List,
     /// Forget one.
-    Remove { name: String },
+    Remove {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// A hot set, and what to do with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Hot {
+pub struct Hot {
     /// The image or application that it is of.
-    pub(crate) name: String,
-    pub(crate) is_application: bool,
+    pub name: String,
+    /// Whether that names an application.
+    pub is_application: bool,
     /// The class of devices; empty for all.
-    pub(crate) class: String,
-    pub(crate) action: HotAction,
+    pub class: String,
+    /// What to do.
+    pub action: HotAction,
 }
 
 /// What to do with a hot set.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum HotAction {
+pub enum HotAction {
     /// Say it.
-    Set { file: PathBuf },
+    Set {
+        /// A path in each line.
+        file: PathBuf,
+    },
     /// Show it.
     Show,
     /// Forget it.
@@ -191,30 +238,28 @@ pub(crate) enum HotAction {
 
 /// Where metadata are.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Metadata {
+pub struct Metadata {
     /// The data directory.
-    pub(crate) data: PathBuf,
+    pub data: PathBuf,
     /// The database, if not there.
-    pub(crate) database: Option<PostgresUrl>,
+    pub database: Option<PostgresUrl>,
 }
 
 /// What `serve` and `ingest` need.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Common {
+pub struct Common {
     /// Where images come from.
-    pub(crate) registry: String,
+    pub registry: String,
     /// Where metadata are kept; caches are in the directory.
-    pub(crate) metadata: Metadata,
+    pub metadata: Metadata,
     /// Most bytes of each cache.
-    pub(crate) cache_bytes: u64,
+    pub cache_bytes: u64,
 }
 
 const CACHE_BYTES: u64 = 8 << 30;
 
 /// Reads the command line, without the program's name.
-pub(crate) fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Command, lexopt::Error> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut values = Vec::new();
     let (mut registry, mut data, mut database) = (None, None, None);
@@ -365,7 +410,7 @@ fn database_url(value: OsString) -> Result<PostgresUrl, lexopt::Error> {
 }
 
 /// This machine, in the OCI's words.
-pub(crate) fn native_platform() -> String {
+pub fn native_platform() -> String {
     match std::env::consts::ARCH {
         "x86_64" => "linux/amd64".to_owned(),
         "aarch64" => "linux/arm64".to_owned(),
@@ -375,5 +420,4 @@ pub(crate) fn native_platform() -> String {
 }
 
 #[cfg(test)]
-#[path = "cli_tests.rs"]
 mod tests;
