@@ -12,10 +12,10 @@ help: ## say what each target does
 build: ## build the agent and the accelerator (target/release)
 	cargo build --release --locked
 
-cross: ## build the agent for ARM and x86-64, static, and check it (target/cross/TRIPLE/skiff)
-	@cross/build.sh
+cross: ## build the agent for ARM and x86-64, static, and check it (target/cross/TRIPLE/skiff; TRIPLES="..." for some)
+	@cross/build.sh $(TRIPLES)
 	@cross/build.sh --small --output target/cross/small aarch64-unknown-linux-musl
-	@cross/check.sh
+	@cross/check.sh $(TRIPLES)
 
 images: ## build the image pairs of the tests (as root; a pair that is built already is kept)
 	@tests/install.sh
@@ -37,15 +37,15 @@ unit: ## the tests of the parts
 test: ## all tests (as root; installs what they need; prints the seconds of each part)
 	@tests/run.sh
 
-test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them), and pulls killed at all steps
-	@SKIFF_CUTS=20 SKIFF_KILLS=all tests/run.sh
+test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them), pulls killed at all steps, and the agent for ARMv6
+	@SKIFF_CUTS=20 SKIFF_KILLS=all SKIFF_TRIPLES= tests/run.sh
 
 fuzz: ## the fuzz targets under libFuzzer, with cargo-fuzz (SECONDS=600 each; TARGETS="frames apply")
 	@tests/fuzz/fuzz.sh $(or $(SECONDS),600) $(TARGETS)
 
 bench: ## numbers on real images, as tables (as root; PARTS="updates ingest" for some of them)
 	@tests/run.sh install build images
-	@cargo test --release --locked -q -p skiff-tests --test bench -- $(PARTS)
+	@cargo test --release --locked --workspace -q --test bench -- $(PARTS)
 
 power-cuts: ## 200 power cuts, which takes hours (as root)
 	@SKIFF_CUTS=200 tests/run.sh install build images cross programs qemu power-cut

@@ -42,6 +42,7 @@ done
 
 "$here/install.sh"
 "$here/toolchain.sh"
+[[ " ${triples[*]} " != *" arm-"* ]] || "$here/armv6.sh"
 
 toolchain=$PWD/target/cross/toolchain/bin
 # What a person has set for builds of their own machine.

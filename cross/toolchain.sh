@@ -22,7 +22,7 @@ fail() {
 mkdir -p "$cross"
 exec 8>"$cross/.toolchain.lock"
 flock 8
-recipe=$(cat "$here"/{toolchain.sh,debian.sh,zig.txt} | sha256sum)
+recipe=$(cat "$here"/{toolchain.sh,debian.sh,place.sh} | sha256sum)
 [[ $(cat "$finished/recipe" 2>/dev/null) != "$recipe" ]] || exit 0
 
 echo "unpacking a compiler into target/cross/toolchain"
@@ -74,41 +74,17 @@ sed -i -e 's|^    fn enabled() -> bool {$|&\n        return false;|' \
 (($(grep -cE '^ +return false;$|"disabled backtrace"\);$' "$backtrace") == 3)) ||
     fail "std's backtrace.rs is not as it was: the places that are to be changed are not there"
 
-# Objects for rustc's link line that are linker scripts: nothing is in the first two. Nothing unwinds in these
-# programs, but std::backtrace names an unwinder: its entry goes to a function that returns at once, without calling
-# back, and so a backtrace is empty; the others are never called.
-place() { # TRIPLE FILE...
-    local directory=$new/usr/lib/rustlib/$1/lib/self-contained symbol
-    shift
-    mkdir -p "$directory"
-    cp "$@" "$directory"
-    echo '/* nothing */' | tee "$directory"/crt{begin,end}.o >/dev/null
-    for symbol in Backtrace FindEnclosingFunction GetCFA GetIP VRS_Get; do
-        echo "PROVIDE(_Unwind_$symbol = getpid);"
-    done >"$directory/libunwind.a"
-}
-
 "$here/debian.sh" "$new/musl" musl-dev:{amd64,arm64,armhf}
 musl=$new/musl/usr/lib
-place x86_64-unknown-linux-musl "$musl"/x86_64-linux-musl/{crt1.o,crti.o,crtn.o,libc.a}
-place aarch64-unknown-linux-musl "$musl"/aarch64-linux-musl/{crt1.o,crti.o,crtn.o,libc.a}
-place armv7-unknown-linux-musleabihf "$musl"/arm-linux-musleabihf/{crt1.o,crti.o,crtn.o,libc.a}
+while read -r triple debian; do
+    "$here/place.sh" "$new/usr/lib/rustlib/$triple/lib/self-contained" "$musl/$debian"/{crt1.o,crti.o,crtn.o,libc.a}
+done <<'END'
+x86_64-unknown-linux-musl x86_64-linux-musl
+aarch64-unknown-linux-musl aarch64-linux-musl
+armv7-unknown-linux-musleabihf arm-linux-musleabihf
+END
 
-# Debian's armhf is ARMv7. Zig brings musl's source, compiles it for any processor that it links a program for, and says
-# on its last line where it has put it.
-echo "compiling a C library for ARMv6"
-zig=$new/zig
-pip3 --quiet --disable-pip-version-check install --root-user-action ignore \
-    --no-deps --only-binary :all: --require-hashes --requirement "$here/zig.txt" --target "$zig"
-echo 'int main(void) { return 0; }' >"$zig/main.c"
-ZIG_GLOBAL_CACHE_DIR=$zig/cache ZIG_LOCAL_CACHE_DIR=$zig/cache "$zig/ziglang/zig" cc --verbose \
-    -target arm-linux-musleabihf -mcpu=arm1176jzf_s -Os -s -fno-lto -static -o "$zig/main" "$zig/main.c" >"$cross/zig.log" 2>&1 ||
-    { tail -n 5 "$cross/zig.log" >&2; fail "zig could not compile its C library; see the lines above"; }
-mapfile -t files < <(tail -n 1 "$cross/zig.log" | grep -Eo '[^ ]+/(crt[1in]\.o|libc\.a)')
-((${#files[@]} == 4)) || fail "zig's last line ($cross/zig.log) does not name crt1.o, crti.o, crtn.o and libc.a"
-place arm-unknown-linux-musleabihf "${files[@]}"
-
-rm -rf "$new"/{musl,zig}
+rm -rf "$new/musl"
 echo "$recipe" >"$new/recipe"
 rm -rf "$finished"
 mv "$new" "$finished"

@@ -16,57 +16,61 @@ images() {
     part images 600 tests/images/build.sh
 }
 
-# The lock of target/ is held by one cargo at a time, so what runs side by side later finds its tests built.
+# All at once, and tests always of all packages: chosen alone, a package would have its dependencies built anew, with the features
+# that it alone needs. The lock of target/ is held by one cargo at a time, so what runs side by side later finds its tests built.
 programs() {
-    part build 600 make --no-print-directory build
-    part build-tests 300 cargo test --release --locked -p skiff-tests --no-run
+    part build 900 cargo build --release --locked --workspace --all-targets
 }
 
+run_tests() { cargo test --release --locked --workspace "$@"; }
+
 devices() {
-    part cross 900 make --no-print-directory cross
+    # ARMv6 takes as long as two others, and no device here has it. `make test-long` builds it.
+    local triples=${SKIFF_TRIPLES-aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf x86_64-unknown-linux-musl}
+    part cross 900 make --no-print-directory cross "TRIPLES=$triples"
     part programs 180 tests/programs.sh
     part qemu 360 qemu/build.sh
-    part device 540 cargo test --release --locked -p skiff-tests --test device -- --nocapture
-    part power-cut 450 cargo test --release --locked -p skiff-tests --test power_cut -- --nocapture
+    part device 540 run_tests --test device -- --nocapture
+    part power-cut 450 run_tests --test power_cut -- --nocapture
 }
 
 rest() {
     part lint 600 make --no-print-directory lint
     part deny 600 make --no-print-directory deny
-    part unit 600 make --no-print-directory unit
-    part database 360 cargo test --release --locked -p skiff-tests --test database
-    part notify 60 cargo test --release --locked -p skiff-tests --test notify
-    part compare 60 cargo test --release --locked -p skiff-compare -p skiff-linkem
-    part stock 90 cargo test --release --locked -p skiff-tests --lib --test stock
-    part on-the-fly 180 cargo test --release --locked -p skiff-tests --test on_the_fly -- --nocapture
-    part round-trips 90 cargo test --release --locked -p skiff-tests --test round_trips -- --nocapture
-    part hard 360 cargo test --release --locked -p skiff-tests --test hard
-    part fuzz 90 cargo test --release --locked -p skiff-fuzz
-    part hostile 60 cargo test --release --locked -p skiff-tests --test hostile
-    part security 120 cargo test --release --locked -p skiff-tests --test security
-    part signed 90 cargo test --release --locked -p skiff-tests --test signed
-    part proxies 120 cargo test --release --locked -p skiff-tests --test proxies
-    part scripted 180 cargo test --release --locked -p skiff-tests --test scripted
-    part applications 300 cargo test --release --locked -p skiff-tests --test applications -- --nocapture
-    part reroot 180 cargo test --release --locked -p skiff-tests --test reroot
-    part updates 60 cargo test --release --locked -p skiff-tests --test updates
-    part joint 120 cargo test --release --locked -p skiff-tests --test joint
-    part local 90 cargo test --release --locked -p skiff-tests --test local_sources
-    part memory 150 cargo test --release --locked -p skiff-tests --test accelerator_memory -- --nocapture
-    part bad-input 90 cargo test --release --locked -p skiff-tests --test bad_input
-    part resume 90 cargo test --release --locked -p skiff-tests --test resume
-    part verify 240 cargo test --release --locked -p skiff-tests --test verify
-    part killed 120 cargo test --release --locked -p skiff-tests --test killed -- --nocapture
-    part link 90 cargo test --release --locked -p skiff-tests --test link
-    part trace 180 cargo test --release --locked -p skiff-tests --test trace
-    part lazy 120 cargo test --release --locked -p skiff-tests --test lazy
-    part lazy-cases 180 cargo test --release --locked -p skiff-tests --test lazy_cases -- --nocapture
+    part unit 300 run_tests --lib --test roundtrip --test vectors --test ingest --test layer_gnu_tar --test registry --test serve
+    part database 360 run_tests --test database
+    part notify 60 run_tests --test notify
+    part compare 60 run_tests --test program
+    part stock 90 run_tests --test stock
+    part on-the-fly 180 run_tests --test on_the_fly -- --nocapture
+    part round-trips 90 run_tests --test round_trips -- --nocapture
+    part hard 360 run_tests --test hard
+    part fuzz 90 run_tests --test targets
+    part hostile 60 run_tests --test hostile
+    part security 120 run_tests --test security
+    part signed 90 run_tests --test signed
+    part proxies 120 run_tests --test proxies
+    part scripted 180 run_tests --test scripted
+    part applications 300 run_tests --test applications -- --nocapture
+    part reroot 180 run_tests --test reroot
+    part updates 60 run_tests --test updates
+    part joint 120 run_tests --test joint
+    part local 90 run_tests --test local_sources
+    part memory 150 run_tests --test accelerator_memory -- --nocapture
+    part bad-input 90 run_tests --test bad_input
+    part resume 90 run_tests --test resume
+    part verify 240 run_tests --test verify
+    part killed 120 run_tests --test killed -- --nocapture
+    part link 90 run_tests --test link
+    part trace 180 run_tests --test trace
+    part lazy 120 run_tests --test lazy
+    part lazy-cases 180 run_tests --test lazy_cases -- --nocapture
 }
 
 # Real images, and memory, with the program that devices get. It needs the cross build, and the machine's one setting for leases.
 last() {
-    part real 540 with_static cargo test --release --locked -p skiff-tests --test real -- --nocapture
-    part lazy-real 240 with_static cargo test --release --locked -p skiff-tests --test lazy_real -- --nocapture
+    part real 540 with_static run_tests --test real -- --nocapture
+    part lazy-real 240 with_static run_tests --test lazy_real -- --nocapture
 }
 
 with_static() { SKIFF_BIN=$PWD/target/cross/$(uname -m)-unknown-linux-musl/skiff "$@"; }

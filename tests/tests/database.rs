@@ -273,8 +273,8 @@ fn the_store_is_the_same_with_postgresql() {
     let postgres = Postgres::start(&sandbox);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // As `make unit` builds them, so that they are not built again.
-    command.args(["test", "--locked", "--lib"]);
+    // As `tests/run.sh` builds them, so that they are not built again.
+    command.args(["test", "--locked", "--workspace", "--lib"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

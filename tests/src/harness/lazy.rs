@@ -40,6 +40,14 @@ impl SkiffDaemon {
         Self::run(skiff, command, &log)
     }
 
+    /// Starts one of another file of the program.
+    pub fn start_program(skiff: &Skiff, program: &Path) -> Self {
+        let (daemon, log) = skiff.daemon_command();
+        let mut command = Command::new(program);
+        command.args(daemon.get_args());
+        Self::run(skiff, command, &log)
+    }
+
     /// Starts one that may have so many descriptors only.
     pub fn start_small(skiff: &Skiff, descriptors: u32) -> Self {
         let (daemon, log) = skiff.daemon_command();
