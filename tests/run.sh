@@ -8,6 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Whoever started this in the background may have had Ctrl-C ignored, and tests press it.
+[[ -n ${SKIFF_SIGNALS:-} ]] || SKIFF_SIGNALS=default exec env --default-signal=INT,QUIT tests/run.sh "$@"
+
 install() {
     part install 120 tests/install.sh
 }
@@ -63,12 +66,13 @@ rest() {
     part killed 120 run_tests --test killed -- --nocapture
     part link 90 run_tests --test link
     part trace 180 run_tests --test trace
-    part lazy 120 run_tests --test lazy
-    part lazy-cases 180 run_tests --test lazy_cases -- --nocapture
 }
 
-# Real images, and memory, with the program that devices get. It needs the cross build, and the machine's one setting for leases.
+# What has to have the machine for itself: files that must still be cold when something happens; and real images, and memory,
+# with the program that devices get, which needs the cross build.
 last() {
+    part lazy 240 run_tests --test lazy
+    part lazy-cases 180 run_tests --test lazy_cases -- --nocapture
     part real 540 with_static run_tests --test real -- --nocapture
     part lazy-real 240 with_static run_tests --test lazy_real -- --nocapture
 }

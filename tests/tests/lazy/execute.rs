@@ -31,7 +31,8 @@ fn privileges_are_there_when_a_program_runs() {
     };
     let secret = secret.to_str().unwrap();
     assert_eq!(as_user("/bin/cat".as_ref(), secret), "", "everybody can read it");
-    assert!(it.is_cold("id") && it.is_cold("cat"));
+    let are_cold = it.is_cold("id") && it.is_cold("cat");
+    assert!(are_cold, "{:?}\n{}", it.daemon().status(), it.daemon().said());
     assert_eq!(as_user(&it.path("id"), "-u"), "0");
     assert_eq!(as_user(&it.path("cat"), secret), "of root only");
 }
