@@ -5,6 +5,7 @@
 
 use super::PullError;
 use crate::applications::Name;
+use crate::target::is_previous;
 use serde::{Deserialize, Serialize};
 use skiff_protocol::limits::{MAX_REFERENCE, MAX_WANTED};
 
@@ -70,12 +71,12 @@ fn is_reference(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@[]+".contains(&byte);
     let begins =
         text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'[');
-    let of_others = ["sha256:", "skiff.previous/"];
     begins
         && text.len() <= MAX_REFERENCE
         && text.bytes().all(allowed)
         && text.split('/').all(|part| !part.is_empty())
-        && !of_others.iter().any(|prefix| text.starts_with(prefix))
+        && !text.starts_with("sha256:")
+        && !is_previous(text)
 }
 
 #[cfg(test)]

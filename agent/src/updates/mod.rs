@@ -81,10 +81,13 @@ async fn swap(name: &str, target: &Target) -> Result<ImageRecord, TargetError> {
 
 /// Removes an image, and what its name pointed to before.
 pub async fn remove(name: &str, target: &mut Target) -> Result<(), TargetError> {
-    let before = target.remove(&previous("", name)).await;
+    let had_previous = match target.remove(&previous("", name)).await {
+        Err(TargetError::UnknownImage { .. }) => false,
+        done => done.map(|()| true)?,
+    };
     match target.remove(name).await {
         // Somebody else has removed the image alone.
-        Err(TargetError::UnknownImage { .. }) if before.is_ok() => Ok(()),
+        Err(TargetError::UnknownImage { .. }) if had_previous => Ok(()),
         done => done,
     }
 }

@@ -3,6 +3,7 @@
 
 mod containers;
 mod execute;
+mod upgrade;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use skiff_tests::compare::{Unpacked, report};
@@ -14,7 +15,6 @@ use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::startable::{FILLER, IMAGE, Startable};
 use skiff_tests::tarball::Entry;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -139,32 +139,6 @@ fn a_daemon_that_is_stopped_in_an_orderly_way_leaves_who_waits_waiting() {
     it.relay.resume();
     it.daemon = Some(SkiffDaemon::start(&it.skiff));
     waits.reads(3);
-}
-
-#[test]
-fn a_daemon_of_another_version_goes_on_for_who_waits() {
-    let _alone = alone();
-    let mut it = startable();
-    it.relay.pause();
-    let mut waits = Opener::of(&it, &name(3)).waits();
-    it.daemon.take().unwrap().stop();
-    // As a package replaces it: another file, with other bytes.
-    let other = it.sandbox.directory("upgrade").join("skiff");
-    fs::copy(Skiff::program(), &other).unwrap();
-    fs::OpenOptions::new().append(true).open(&other).unwrap().write_all(b"newer").unwrap();
-    waits.still_waits();
-    it.relay.resume();
-    it.daemon = Some(SkiffDaemon::start_program(&it.skiff, &other));
-    waits.reads(3);
-    // The holder is the old one, until it goes.
-    let of = |holder: Pid| fs::read_link(format!("/proc/{}/exe", holder.as_raw_nonzero())).unwrap();
-    assert_eq!(it.daemon().holder().map(of), Some(Skiff::program()));
-    it.daemon().kill_holder();
-    let renewed = || it.daemon().holder().map(of).is_some_and(|program| program == other);
-    assert!(wait_for(Duration::from_secs(10), renewed), "{}", it.daemon().said());
-    Opener::of(&it, &name(20)).reads(20);
-    it.relay.release();
-    it.daemon().wait_until_warm();
 }
 
 #[test]
