@@ -1,6 +1,6 @@
 #!/bin/bash
 # programs.sh: builds what the tests run on emulated devices, besides `make cross`'s agents: the
-# comparer and the ways to open cold files (target/cross/tests), and an agent that syncs nothing, which the power-cut test must
+# comparer and the ways to open cold files, with programs compiled from C (target/cross/tests), and an agent that syncs nothing, which the power-cut test must
 # catch (target/cross/without-sync).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,5 +9,6 @@ arm64=aarch64-unknown-linux-musl
 armv7=armv7-unknown-linux-musleabihf
 cross/build.sh --package skiff-compare --bin skiff-compare --output target/cross/tests $arm64 $armv7
 cross/build.sh --package skiff-cold --bin skiff-cold --output target/cross/tests $arm64 $armv7
+tests/programs/build.sh $arm64 $armv7
 cross/build.sh --features without-sync --output target/cross/without-sync $arm64
 cross/build.sh $arm64 $armv7

@@ -15,7 +15,7 @@
 //! `library` is what `serve` stands on: ingest, store and caches put together. `watch` has new images ingested
 //! before a device asks. `access` says which device may read what. `seek` finds a tar's bytes in the registry's blob. `applications` says what an
 //! application may be, `graph` shows what was planned. `cli` is the command line. `reference` reads images' names, `asked` remembers devices'
-//! platforms; `single_flight`, `meter`, `mapped` (memory for big buffers) and `causes` are small things that
+//! platforms; `single_flight`, `meter`, `mapped` (memory for big buffers), `sha256` and `causes` are small things that
 //! several modules need.
 
 pub mod access;
@@ -38,6 +38,7 @@ pub mod reference;
 pub mod registry;
 pub mod seek;
 pub mod serve;
+mod sha256;
 pub mod single_flight;
 pub mod store;
 pub mod tree;

@@ -1,7 +1,30 @@
-//! The trees of [`skiff_cold`] as entries of images.
+//! The trees of [`skiff_cold`] as entries of images, and programs that give who runs them more than he has.
 
 use crate::tarball::Entry;
-use skiff_cold::{BASE, File, Kind, MTIME, Programs, files};
+use skiff_cold::{BASE, File, Kind, MTIME, Programs, files, noise};
+
+/// `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH`, permitted and effective: a `struct vfs_cap_data` of revision 2.
+pub const CAPABILITIES: &[u8] =
+    b"\x01\x00\x00\x02\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+
+/// The programs of [`privileged`], and with what `skiff-cold as-user` makes each begin its line.
+pub const PRIVILEGED: [(&str, &str); 2] =
+    [("setuid/euid", "0 "), ("capable/euid", "1000 0000000000000006")];
+
+/// `skiff-cold` with the rights of its owner, and with [`CAPABILITIES`]; each has so many bytes behind it.
+pub fn privileged(prefix: &str, program: &[u8], behind: usize) -> Vec<Entry> {
+    let file = |name: &str, seed| {
+        Entry::file(place(prefix, name), [program, &*noise(seed, behind)].concat())
+    };
+    let directory = |name| Entry::directory(place(prefix, name));
+    let [(setuid, _), (capable, _)] = PRIVILEGED;
+    vec![
+        directory("setuid/"),
+        file(setuid, 7_001).mode(0o4755),
+        directory("capable/"),
+        file(capable, 7_002).mode(0o755).xattr("security.capability", CAPABILITIES),
+    ]
+}
 
 /// Where a tree stands in its image: nowhere else, or in the directory of its number.
 fn place(prefix: &str, name: &str) -> String {

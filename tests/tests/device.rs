@@ -3,12 +3,12 @@
 //!
 //! Everywhere the gateway's image is pulled (in a cgroup of 8 MiB), run, updated, run, and compared; then pulled
 //! once more, run while its files are cold, and compared when they are not. At last a made-up image is kept cold, and opened in
-//! every way; daemon and holder are killed meanwhile.
+//! every way; daemon and holder are killed meanwhile. Others are removed and updated while they are cold.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
 use skiff_tests::compare::{Unpacked, report};
-use skiff_tests::device::{Answer, ColdFiles, Device, Kernel, Model, Setup, guest_url};
+use skiff_tests::device::{Answer, ColdFiles, ColdImage, Device, Kernel, Model, Setup, guest_url};
 use skiff_tests::gateway;
 use skiff_tests::hard::repositories;
 use skiff_tests::harness::{Accelerator, Containerd, Registry, Sandbox};
@@ -156,10 +156,22 @@ impl Ground {
         device.run("kill $(pidof skiff); cat /proc/sys/fs/lease-break-time").ok("the daemon's end");
     }
 
+    /// A cold image is removed; another is updated, and removed before its files have come.
+    fn cold_images(&self, device: &mut Device) {
+        let image = ColdImage::new(&self.sandbox, self.model);
+        image.pull(device);
+        image.remove(device);
+        image.update(device);
+        let [eager, lazy] = image.trees(device, true);
+        assert_eq!(report(&eager, &lazy, &NEVER), None);
+        self.say("a cold image was removed, and one updated");
+    }
+
     /// Every way to open a cold file, and what becomes of who waits for one.
     fn ways(&self, device: &mut Device, least: usize) {
         let mut cold = ColdFiles::pull(&self.sandbox, device, self.model);
         self.say("files are cold");
+        cold.privileges();
         let said = cold.cases();
         assert!(said.lines().count() >= least, "{said}");
         self.say(&format!("{} ways to open them", said.lines().count()));
@@ -282,7 +294,8 @@ fn arm64(kernel: Kernel) {
     }
     let leases = device.run("ctr leases ls -q").ok("leases");
     assert_eq!(leases, "", "leases are left");
-    ground.ways(device, 47);
+    ground.ways(device, 51);
+    ground.cold_images(device);
     ground.say("done");
 }
 
@@ -352,6 +365,7 @@ fn armv7(kernel: Kernel) {
         ground.full_disk(device, root, root);
         assert_eq!(run(device, old), gateway::expected(ground.model, "old"));
     }
-    ground.ways(device, 40);
+    ground.ways(device, 44);
+    ground.cold_images(device);
     ground.say("done");
 }

@@ -63,6 +63,8 @@ fn compile() -> PathBuf {
     compile(&["-O1", "-static", &source("hello.c"), "-o", "hello"]);
     compile(&["-O1", "-shared", "-fPIC", &source("magic.c"), "-o", "libmagic.so"]);
     compile(&["-O1", &source("uses_magic.c"), "-L.", "-lmagic", "-o", "uses_magic"]);
-    compile(&["-O1", &source("uring.c"), "-o", "uring"]);
+    for name in ["uring", "mapped"] {
+        compile(&["-O1", &source(&format!("{name}.c")), "-o", name]);
+    }
     to
 }

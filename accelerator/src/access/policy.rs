@@ -12,7 +12,7 @@
 //! what both may.
 
 use super::pattern::Pattern;
-use sha2::{Digest as _, Sha256};
+use crate::sha256::sha256;
 use skiff_protocol::Digest;
 use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq as _};
@@ -88,7 +88,7 @@ impl Policy {
     /// What they may read who show this token and these names; nothing if one of them is unknown, or there is
     /// none. The time that it takes tells nothing of the tokens in the policy.
     pub fn patterns(&self, token: Option<&[u8]>, names: &[String]) -> Option<Arc<[Pattern]>> {
-        let shown: Option<[u8; 32]> = token.map(|token| Sha256::digest(token).into());
+        let shown: Option<[u8; 32]> = token.map(|token| sha256(token).0);
         let (mut patterns, mut token_is_known) = (Vec::new(), token.is_none());
         for line in &self.0 {
             let is_theirs = match (&line.who, &shown) {

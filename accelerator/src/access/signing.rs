@@ -4,12 +4,12 @@
 //! in place of the old one on the devices, the old one away here. What is signed: [`skiff_protocol::signed`].
 
 use super::Watched;
+use crate::sha256::sha256;
 use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_eddsa_type;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::Signer;
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::limits::MAX_SIGNATURES;
 use skiff_protocol::response::Signature;
@@ -75,7 +75,7 @@ impl Signers {
         if self.0.is_empty() {
             return Ok(Vec::new());
         }
-        let message = signed::message(&Digest(Sha256::digest(request).into()), metadata);
+        let message = signed::message(&sha256(request), metadata);
         self.0.iter().map(|key| key.get().sign(&message)).collect()
     }
 }
@@ -93,7 +93,7 @@ impl Key {
         let spki = key.public_key()?;
         // RFC 8410: the key's 32 bytes stand at the end.
         let public = spki.last_chunk::<32>()?;
-        let id = KeyId::of(&Digest(Sha256::digest(public).into()));
+        let id = KeyId::of(&sha256(public));
         tracing::info!("tables of contents are signed by the key {id}");
         Some(Self { id, signer: key.choose_scheme(&[SignatureScheme::ED25519])? })
     }
@@ -137,8 +137,8 @@ mod tests {
         assert_eq!(signatures[0], signatures[1]);
         assert_eq!(signatures.len(), 2);
         let Signature { key, signature } = signatures[0];
-        assert_eq!(key, KeyId::of(&Digest(Sha256::digest(PUBLIC).into())));
-        let message = signed::message(&Digest(Sha256::digest(b"request").into()), &table);
+        assert_eq!(key, KeyId::of(&sha256(PUBLIC)));
+        let message = signed::message(&sha256(b"request"), &table);
         let verify =
             |message| ED25519.verify_signature(&PUBLIC, message, &signature.concat()).is_ok();
         assert!(verify(&message));

@@ -7,8 +7,8 @@ use crate::contents::segments::IndexedBlob;
 use crate::layer::{AppliedLayer, LayerError, read_layer};
 use crate::meter::Meter;
 use crate::registry::BlobReader;
+use crate::sha256::Sha256;
 use crate::store::{Claim, StoredLayer};
-use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::sync::Arc;
@@ -138,7 +138,7 @@ fn unpack(
     let read = read_layer(&mut blob, sink);
     // What is behind the compressed stream's end belongs to the blob, too.
     let rest = io::copy(&mut blob, &mut io::sink());
-    if rest.is_ok() && (blob.len != layer.size || blob.hash.finalize()[..] != digest.0) {
+    if rest.is_ok() && (blob.len != layer.size || blob.hash.finish() != digest) {
         return damaged("digest or size");
     }
     let read = read.map_err(|source: LayerError| IngestError::Layer { digest, source })?;

@@ -2,7 +2,7 @@
 //! handed to the sink, whatever the tar reader makes of it.
 
 use super::LayerError;
-use sha2::{Digest, Sha256};
+use crate::sha256::Sha256;
 use std::io::{ErrorKind, Read, Write};
 
 const BUFFER: usize = 128 << 10;
@@ -89,6 +89,6 @@ impl<'a, R: Read> Source<'a, R> {
     pub(super) fn finish(mut self) -> Result<([u8; 32], u64), LayerError> {
         while !self.chunk(u64::MAX)?.is_empty() {}
         self.sink.flush().map_err(LayerError::Sink)?;
-        Ok((self.hash.finalize().into(), self.offset))
+        Ok((self.hash.finish().0, self.offset))
     }
 }

@@ -5,9 +5,9 @@ use super::framed::Pack;
 use crate::mapped::Mapped;
 use crate::plan::contents::Contents;
 use crate::plan::space::Space;
+use crate::sha256::Sha256;
 use crate::tree::Content;
 use futures_util::future::try_join_all;
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl<R: ReadContent> Cutter<R> {
             hash.update(piece.offset.to_le_bytes());
             hash.update(piece.len.to_le_bytes());
         }
-        Digest(hash.finalize().into())
+        hash.finish()
     }
 
     /// Encodes what a pack holds. Blocks, for some 100 ms.

@@ -1,8 +1,8 @@
 //! Small trees for tests: by hand and by chance.
 
+use crate::sha256::sha256;
 use crate::tree::{Content, FileKind, Metadata, Node, Tree};
 use proptest::prelude::*;
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// What a test tree has under a path.
@@ -34,7 +34,7 @@ pub(crate) fn link(path: &str, first: &str) -> Name {
 pub(crate) fn content(n: u8) -> Content {
     let size = u64::from(n % 100);
     let bytes: Vec<u8> = (0..size).map(|_| n).collect();
-    Content { sha256: Sha256::digest(&bytes).into(), size, layer: 0, extents: Vec::new() }
+    Content { sha256: sha256(&bytes).0, size, layer: 0, extents: Vec::new() }
 }
 
 /// A tree with these names. What has no directory above it, or links to no file, is left out.

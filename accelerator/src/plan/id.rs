@@ -15,7 +15,7 @@
 
 use super::order::{self, Cold};
 use super::{Held, Wanted};
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 use skiff_protocol::Digest;
 use skiff_protocol::limits::MAX_PACK;
 use skiff_protocol::record::Parent;
@@ -73,7 +73,7 @@ pub fn of(
             hash.update(len.to_le_bytes());
         }
     }
-    Digest(hash.finalize().into())
+    hash.finish()
 }
 
 fn length(hash: &mut Sha256, len: usize) {

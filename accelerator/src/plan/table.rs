@@ -8,8 +8,8 @@ use super::delta::{Entry, EntryKind};
 use super::{Layer, PlanError, Wanted, count};
 use crate::mapped::Mapped;
 use crate::packs::deflate;
+use crate::sha256::sha256;
 use crate::tree::{FileKind, Metadata};
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::limits::{MAX_RECORD, MAX_TARGET, MAX_XATTRS};
 use skiff_protocol::path;
@@ -52,7 +52,7 @@ pub(crate) fn encode(
         }
     }
     writer.push(&Record::End)?;
-    let digest = Digest(Sha256::digest(&writer.bytes).into());
+    let digest = sha256(&writer.bytes);
     Ok((deflate::encode(&writer.bytes, deflate::BEST).map_err(PlanError::Memory)?, digest))
 }
 

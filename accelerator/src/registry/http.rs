@@ -8,11 +8,11 @@ use super::auth::{Auth, docker_config};
 use super::manifest::{ACCEPT, Descriptor};
 use super::{BlobReader, RegistryError, read_document};
 use crate::reference::{Reference, Selector};
+use crate::sha256::sha256;
 use futures_util::TryStreamExt as _;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ impl Http {
             _ => {
                 let body = self.manifest(&reference.repository, &reference.selector).await?;
                 let bytes = read_document(&what, body).await?;
-                (Digest(Sha256::digest(&bytes).into()), bytes.len() as u64)
+                (sha256(&bytes), bytes.len() as u64)
             }
         };
         match reference.selector {

@@ -19,10 +19,10 @@ mod manifest_tests;
 pub mod platform;
 
 use crate::reference::{Reference, Selector};
+use crate::sha256::sha256;
 use http::Http;
 use layout::Layout;
 use manifest::{Descriptor, MAX_DOCUMENT};
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::ops::Range;
 use std::pin::Pin;
@@ -156,7 +156,7 @@ async fn document(
     digest: Digest,
 ) -> Result<Vec<u8>, RegistryError> {
     let bytes = read_document(&what, reader).await?;
-    let got = Digest(Sha256::digest(&bytes).into());
+    let got = sha256(&bytes);
     if got != digest {
         return Err(RegistryError::damaged(what, format!("its bytes have the digest {got}")));
     }

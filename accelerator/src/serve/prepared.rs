@@ -11,8 +11,8 @@ use crate::plan::contents::Needed;
 use crate::plan::inputs::Inputs;
 use crate::plan::space::Space;
 use crate::plan::{Delta, Plan};
+use crate::sha256::sha256;
 use crate::single_flight::SingleFlight;
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::Ranges;
 use skiff_protocol::record::Parent;
@@ -93,7 +93,7 @@ impl<L: Library> Preparations<L> {
         images: Images<L::Image>,
     ) -> Result<Arc<Prepared<L>>, Ended> {
         let inputs = images.inputs.encode();
-        let key = Digest(Sha256::digest(&inputs).into());
+        let key = sha256(&inputs);
         let _turn = self.making.enter(key).await;
         let found = self.made().all.get(&key).and_then(Weak::upgrade);
         let prepared = match found {

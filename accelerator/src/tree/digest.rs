@@ -17,7 +17,7 @@
 //! | link | bytes: the first path, in byte order, of the inode; empty where this is it |
 
 use super::{FileKind, Tree};
-use sha2::{Digest, Sha256};
+use crate::sha256::Sha256;
 use std::collections::HashMap;
 
 impl Tree {
@@ -46,7 +46,7 @@ impl Tree {
             bytes(&mut row, if link == path.as_slice() { &[] } else { link });
             hash.update(&row);
         }
-        hash.finalize().into()
+        hash.finish().0
     }
 }
 

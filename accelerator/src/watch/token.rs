@@ -1,6 +1,6 @@
 //! The shared secret that notifications show, as `Authorization: Bearer TOKEN`.
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::sha256;
 use std::fmt;
 use subtle::ConstantTimeEq as _;
 
@@ -39,7 +39,7 @@ impl Token {
 }
 
 fn hash(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
+    sha256(bytes).0
 }
 
 impl fmt::Debug for Token {

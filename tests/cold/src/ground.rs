@@ -129,7 +129,7 @@ pub struct Ground {
     pub scratch: PathBuf,
     /// The tree's seed.
     pub seed: u64,
-    /// Where the programs are that are compiled from C.
+    /// Where the programs are that are compiled from C; empty if they are in `PATH`.
     pub compiled: PathBuf,
 }
 

@@ -24,7 +24,7 @@ pub enum Needs {
     Nothing,
     /// A static busybox in the image.
     Busybox,
-    /// Programs of this directory that are compiled from C, and Python.
+    /// `tests/programs`, compiled.
     Compiled,
     /// A static busybox in the image, and runc.
     Runc,

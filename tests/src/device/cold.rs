@@ -3,7 +3,7 @@
 //! whatever comes was asked for because somebody waits.
 
 use super::{Device, Model, guest_url, workspace};
-use crate::cold::{base, tree};
+use crate::cold::{PRIVILEGED, base, privileged, tree};
 use crate::harness::{Accelerator, Fault, Relay, Sandbox};
 use crate::layout::{Image, Layer, Layout, digest};
 use crate::startable::FILLER;
@@ -34,6 +34,12 @@ opens() { # NUMBER: somebody opens the file and waits
 waits() { [ ! -s /run/opened.$1 ] || { echo "$1 was answered:"; cat /run/opened.$1; exit 1; }; }
 "#;
 
+/// What a script built, in `target`.
+pub(super) fn built(path: &str) -> Vec<u8> {
+    let path = workspace().join("target").join(path);
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run tests/programs.sh", path.display()))
+}
+
 fn spare(number: u64) -> (String, Vec<u8>) {
     (format!("{number:02}"), noise(70_000 + number, 50_000))
 }
@@ -50,17 +56,17 @@ impl<'a> ColdFiles<'a> {
     /// Pulls the image.
     pub fn pull(sandbox: &Sandbox, device: &'a mut Device, model: Model) -> Self {
         let layouts = sandbox.directory("cold-layouts");
-        let read = |path: String| {
-            let path = workspace().join("target").join(path);
-            fs::read(&path)
-                .unwrap_or_else(|e| panic!("{}: {e}; run tests/programs.sh", path.display()))
-        };
-        let hello = read(format!("cross/tests/{}/skiff-cold", model.triple()));
-        let busybox = read(format!("qemu/{}/busybox", model.name()));
-        let small = Programs { hello, busybox: None, library: None };
+        let compiled = |name: &str| built(&format!("cross/tests/{}/{name}", model.triple()));
+        let hello = compiled("skiff-cold");
+        let busybox = built(&format!("qemu/{}/busybox", model.name()));
+        let small = Programs { hello: hello.clone(), busybox: None, library: None };
         let whole = Programs { busybox: Some(busybox), ..small.clone() };
+        let library = Some(["uses_magic", "libmagic.so"].map(compiled));
+        let mapping = Programs { library, ..small.clone() };
         let mut below = vec![Entry::directory("spare/")];
-        let mut above = vec![Entry::file(FILLER, noise(77, 4 << 20)), Entry::directory("spare/")];
+        let mut above = vec![Entry::file(FILLER, noise(77, 4 << 20))];
+        above.push(Entry::directory("spare/"));
+        above.extend(privileged("spare", &hello, 0));
         for number in 0..SPARE {
             let (name, bytes) = spare(number);
             above.push(Entry::file(format!("spare/{name}"), bytes));
@@ -69,7 +75,7 @@ impl<'a> ColdFiles<'a> {
             let programs = match case.needs {
                 Needs::Nothing => &small,
                 Needs::Busybox | Needs::Runc => &whole,
-                Needs::Compiled => continue,
+                Needs::Compiled => &mapping,
             };
             below.extend(base(&number.to_string()));
             above.extend(tree(&number.to_string(), number, programs));
@@ -107,6 +113,17 @@ impl<'a> ColdFiles<'a> {
             "skiff-cold cases {ROOT}/snapshots/2/fs {ROOT}/snapshots/1/fs {ROOT}/scratch 2>&1"
         );
         self.device.run(&script).ok("the cases")
+    }
+
+    /// An ordinary user runs programs that have more rights than he has, and are cold.
+    pub fn privileges(&mut self) {
+        for (program, expected) in PRIVILEGED {
+            let path = format!("/run/merged/{program}");
+            let script = format!("stat -c %b {path}; skiff-cold as-user {path} 2>&1");
+            let said = self.run("a program with privileges", &script);
+            let line = said.strip_prefix("0\n");
+            assert!(line.is_some_and(|line| line.starts_with(expected)), "{program}: {said}");
+        }
     }
 
     fn run(&mut self, what: &str, script: &str) -> String {

@@ -4,10 +4,12 @@
 //! missing (emulator, kernel, agent) fails the test.
 
 mod cold;
+mod cold_image;
 mod control;
 mod model;
 
 pub use cold::ColdFiles;
+pub use cold_image::ColdImage;
 pub use control::Answer;
 pub use model::{Kernel, Model};
 
@@ -193,17 +195,23 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A directory with what the device gets along: the agent and the comparer.
+/// A directory with what the device gets along: the agent, and what the tests run there.
 fn programs(directory: &Path, setup: &Setup) -> PathBuf {
     let programs = directory.join("programs");
     fs::create_dir(&programs).unwrap();
     let cross = workspace().join("target/cross");
     let agent = setup.flavour.map_or_else(|| cross.clone(), |flavour| cross.join(flavour));
-    let tests = cross.join("tests");
-    for (place, name) in [(&agent, "skiff"), (&tests, "skiff-compare"), (&tests, "skiff-cold")] {
-        let from = place.join(setup.model.triple()).join(name);
-        fs::copy(&from, programs.join(name))
+    let triple = setup.model.triple();
+    let copy = |from: &Path| {
+        fs::copy(from, programs.join(from.file_name().unwrap()))
             .unwrap_or_else(|e| panic!("{}: {e}; run tests/programs.sh", from.display()));
+    };
+    copy(&agent.join(triple).join("skiff"));
+    for name in TESTED_WITH {
+        copy(&cross.join("tests").join(triple).join(name));
     }
     programs
 }
+
+/// What `tests/programs.sh` makes for each device.
+const TESTED_WITH: [&str; 5] = ["skiff-compare", "skiff-cold", "uring", "mapped", "ld.so"];

@@ -70,6 +70,7 @@ impl Registry {
     fn with(sandbox: &Sandbox, more: &str, place: Option<(&NetNs, &str)>) -> Self {
         let address = place.map_or("127.0.0.1", |(_, address)| address);
         let directory = sandbox.directory("registry");
+        let mut said = String::new();
         // Another process may take the port between these lines; then the registry ends, and we try again.
         for _ in 0..5 {
             let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
@@ -95,8 +96,9 @@ impl Registry {
             if up && daemon.child().try_wait().unwrap().is_none() {
                 return Self { daemon, directory, host, read: AtomicUsize::new(0) };
             }
+            said = daemon.said();
         }
-        panic!("docker-registry does not start; see {}", directory.join("log").display());
+        panic!("docker-registry does not start: {said}");
     }
 
     /// Takes a tag of a layout in; gives the reference.

@@ -1,6 +1,7 @@
 //! `make bench`: what Skiff does in numbers, on real images, each beside what people use today, in the same
 //! run. Prints Markdown tables; those of bytes are exact and repeat, those of time are ratios.
-//! `make bench PARTS="updates ingest"` runs some of it; `SKIFF_RUNS=1` makes `start` quick.
+//! `make bench PARTS="updates ingest"` runs some of it; `SKIFF_RUNS=1` makes `start` quick, and
+//! `SKIFF_SERVICES="mariadb"` quicker.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
 
 mod applications;

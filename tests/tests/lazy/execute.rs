@@ -1,6 +1,7 @@
 //! Programs that are cold when they are executed.
 
 use rustix::mount::{UnmountFlags, unmount};
+use skiff_tests::cold::CAPABILITIES;
 use skiff_tests::harness::alone;
 use skiff_tests::startable::{IMAGE, Startable};
 use skiff_tests::tarball::Entry;
@@ -12,12 +13,9 @@ use std::process::Command;
 #[test]
 fn privileges_are_there_when_a_program_runs() {
     let _alone = alone();
-    // CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, effective (`struct vfs_cap_data`).
-    let capability: &[u8] =
-        b"\x01\x00\x00\x02\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
     let setuid = Entry::file("id", fs::read("/usr/bin/id").unwrap()).mode(0o4755);
     let capable = Entry::file("cat", fs::read("/bin/cat").unwrap());
-    let capable = capable.mode(0o755).xattr("security.capability", capability);
+    let capable = capable.mode(0o755).xattr("security.capability", CAPABILITIES);
     let it = Startable::new(&[], &[setuid, capable]);
     fs::set_permissions(it.sandbox.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let secret = it.sandbox.path().join("secret");

@@ -8,10 +8,10 @@ mod pax;
 mod sparse;
 
 use super::{LayerError, limits, source::Source};
+use crate::sha256::Sha256;
 use crate::tree::{Content, Extent};
 use header::{BLOCK, Header};
 use pax::Records;
-use sha2::{Digest, Sha256};
 use sparse::{Map, Notation};
 use std::{collections::BTreeMap, io::Read};
 
@@ -266,7 +266,7 @@ impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
             at = offset + len;
         }
         zeros(&mut hash, size - at);
-        Ok(Content { sha256: hash.finalize().into(), size, layer: 0, extents })
+        Ok(Content { sha256: hash.finish().0, size, layer: 0, extents })
     }
 
     fn entry(header: Header, kind: Kind, xattrs: BTreeMap<Vec<u8>, Vec<u8>>) -> Entry {

@@ -2,6 +2,7 @@
 
 use super::super::tar_builder::{Item, file, hard_link, other, symlink, tar};
 use super::*;
+use crate::sha256::sha256;
 
 fn read(bytes: &[u8]) -> Result<Vec<Entry>, LayerError> {
     let mut sink = Vec::new();
@@ -12,7 +13,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Entry>, LayerError> {
         entries.push(entry);
     }
     let (diff_id, len) = source.finish()?;
-    assert_eq!(diff_id, <[u8; 32]>::from(Sha256::digest(bytes)));
+    assert_eq!(diff_id, sha256(bytes).0);
     assert_eq!((len, sink.as_slice()), (bytes.len() as u64, bytes));
     Ok(entries)
 }
@@ -28,7 +29,7 @@ fn content(entry: &Entry) -> &Content {
 fn holds(tar: &[u8], entry: &Entry, expected: &[u8]) {
     let content = content(entry);
     assert_eq!(content.size, expected.len() as u64);
-    assert_eq!(content.sha256, <[u8; 32]>::from(Sha256::digest(expected)));
+    assert_eq!(content.sha256, sha256(expected).0);
     let mut bytes = vec![0; expected.len()];
     for extent in &content.extents {
         let [offset, from, len] =

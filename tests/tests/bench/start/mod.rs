@@ -15,7 +15,11 @@ use skiff_tests::service::{MARIADB, NGINX, NODE_RED, Service};
 
 pub(super) fn table() {
     let runs = std::env::var("SKIFF_RUNS").map_or(3, |runs| runs.parse().unwrap());
-    let rows = [NGINX, MARIADB, NODE_RED].map(|service| (service, rows(service, runs)));
+    let chosen = std::env::var("SKIFF_SERVICES").unwrap_or_default();
+    let services = [NGINX, MARIADB, NODE_RED]
+        .into_iter()
+        .filter(|service| chosen.is_empty() || chosen.split(' ').any(|name| name == service.name));
+    let rows: Vec<_> = services.map(|service| (service, rows(service, runs))).collect();
     println!("\n### From pull to ready, 200 ms and 20 Mbit/s ({runs} runs, medians)\n");
     println!(
         "`curl` brings the compressed bytes of the files opened until then. In brackets: the ratio to it and \
