@@ -83,6 +83,7 @@ serve_tls() {
     pin=sha256/$(openssl pkey -in "$directory/key" -pubout -outform der | openssl dgst -sha256 -binary | base64)
     # Reading a pipe that is never written, it does not end before it is told to.
     mkfifo "$directory/input"
+    : >"$directory/said"
     exec 7<>"$directory/input"
     openssl s_server -accept 127.0.0.1:0 -rev -cert "$directory/certificate" -key "$directory/key" \
         <&7 >"$directory/said" 2>&1 &

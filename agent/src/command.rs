@@ -9,6 +9,7 @@ use crate::http::Security;
 use crate::pull::{GiveUp, Laziness, Outcome, PullOptions, Wanted, pull, verify};
 use crate::report::{self, Report, json_line};
 use crate::state::{Lock, StateDir};
+use crate::sys;
 use crate::target::{ImageRecord, ListedImage, Target};
 use crate::trace::{self, trace};
 use crate::updates;
@@ -18,6 +19,9 @@ use std::rc::Rc;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    if !sys::has_instructions() {
+        return exit::say(&Failed::Processor);
+    }
     // What is made for skiff itself nobody else may write, whatever mask we inherit. Modes in
     // snapshots are set one by one.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

@@ -20,6 +20,11 @@ use thiserror::Error;
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub enum Failed {
+    /// The binary is for other processors.
+    #[error(
+        "this processor has no CRC32 instructions, which this binary needs; build one without (cross/config.toml)"
+    )]
+    Processor,
     /// The command line.
     #[error(transparent)]
     Usage(UsageError),
@@ -108,6 +113,7 @@ fn code(failed: &Failed) -> u8 {
         return 8;
     }
     match failed {
+        Failed::Processor => 1,
         Failed::Usage(_) | Failed::NoAccelerator | Failed::OtherSecurity => 2,
         Failed::Application(error) => application_code(error),
         Failed::Rollback(RollbackError::State(error)) => state_code(error),

@@ -4,10 +4,12 @@
 mod disk;
 pub mod fanotify;
 mod lease;
+mod processor;
 mod signal;
 
 pub use disk::write_dirty_pages;
 pub use lease::{Lease, give_up_lease, lease_of, take_lease};
+pub use processor::has_instructions;
 pub use signal::{Signal, Signals, lease_signal};
 
 use rustix::io::{Errno, Result};
