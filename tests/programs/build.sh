@@ -15,21 +15,21 @@ for triple in "$@"; do
         *) echo "tests/programs/build.sh: no device is a $triple" >&2 && exit 2 ;;
     esac
     built=target/cross/tests/$triple
-    library=$headers/lib/$musl/libc.so
-    [[ -e $library && -e $headers/usr/lib/$musl/Scrt1.o && -e $headers/usr/include/$gnu ]] ||
+    libraries=$headers/lib/$musl
+    [[ -e $libraries/libc.so && -e $headers/usr/lib/$musl/Scrt1.o && -e $headers/usr/include/$gnu ]] ||
         cross/debian.sh $headers {musl,musl-dev,linux-libc-dev}:$debian
     mkdir -p "$built"
     compile() {
         target/cross/toolchain/bin/clang --target="$triple" -O1 -nostdlib -fuse-ld=lld \
             -isystem $headers/usr/include/$musl -isystem $headers/usr/include/$gnu -isystem $headers/usr/include \
-            -L "$built" -Wno-unused-command-line-argument "$@" "$library"
+            -L "$built" -L "$libraries" -Wno-unused-command-line-argument "$@" -lc
     }
     program() {
         local name=$1
         shift
         compile -Wl,--dynamic-linker=/programs/ld.so "$headers/usr/lib/$musl/Scrt1.o" "$here/$name.c" -o "$built/$name" "$@"
     }
-    install -m 755 "$library" "$built/ld.so"
+    install -m 755 "$libraries/libc.so" "$built/ld.so"
     compile -shared -fPIC "$here/magic.c" -o "$built/libmagic.so"
     program uses_magic -lmagic
     program uring
