@@ -67,9 +67,10 @@ impl ColdImage {
             let path = format!("{ROOT}/snapshots/1/fs/{program}");
             let script = format!(
                 "cat {path} >/dev/null & for i in $(seq 600); do n=$(stat -c %b {path}); \
-                 [ $n -gt 0 ] && exit; sleep 0.1; done; exit 1"
+                 [ $n -gt 0 ] && break; sleep 0.1; done; [ $n -gt 0 ] && [ $n -lt {} ]",
+                SIZE / 512
             );
-            device.run(&script).ok("nothing is written to a program that somebody waits for");
+            device.run(&script).ok("a program that somebody waits for is not half there");
         }
     }
 
