@@ -1,7 +1,8 @@
 #!/bin/bash
 # programs.sh: builds what the tests run on emulated devices, besides `make cross`'s agents: the
-# comparer and the ways to open cold files, with programs compiled from C (target/cross/tests), and an agent that syncs nothing, which the power-cut test must
-# catch (target/cross/without-sync).
+# comparer, the ways to open cold files, and the programs compiled from C that these need
+# (target/cross/tests), and an agent that syncs nothing, which the power-cut test must catch
+# (target/cross/without-sync).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

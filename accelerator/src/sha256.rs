@@ -7,7 +7,6 @@ use ring::digest::{Context, SHA256, digest};
 use skiff_protocol::Digest;
 
 /// The SHA-256 of what comes piece by piece.
-#[derive(Clone)]
 pub(crate) struct Sha256(Context);
 
 impl Sha256 {

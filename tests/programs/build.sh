@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 
-"$here/../../cross/toolchain.sh"
+cross/toolchain.sh
 headers=target/cross/tests/libc
 for triple in "$@"; do
     case $triple in

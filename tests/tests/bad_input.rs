@@ -3,7 +3,7 @@
 //! the device's other image is as it was.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use skiff_tests::compare::{Tree, Unpacked, report};
+use skiff_tests::compare::{NEVER, Tree, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
     Accelerator, Containerd, Fault, Outcome, Registry, Relay, Sandbox, Skiff, run, wait_for,
@@ -21,9 +21,6 @@ const DAMAGED: i32 = 6;
 const CONTAINERD: i32 = 7;
 const DISK: i32 = 8;
 const BUSY: i32 = 9;
-
-/// The same snapshot is compared with itself: all times but the root's must be equal.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 
 /// Registry, accelerator, and a device that holds one image.
 struct Ground {

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
-use skiff_tests::compare::{Unpacked, report};
+use skiff_tests::compare::{NEVER, report};
 use skiff_tests::device::{Answer, ColdFiles, ColdImage, Device, Kernel, Model, Setup, guest_url};
 use skiff_tests::gateway;
 use skiff_tests::hard::repositories;
@@ -26,8 +26,6 @@ const SMALL: &str = "mkdir -p /sys/fs/cgroup/small; cd /sys/fs/cgroup/small; ech
 const HALFWAY: &str = "rx() { cat /sys/class/net/eth0/statistics/rx_bytes; }; \
                        from=$(rx); while readlink /proc/$!/exe >/dev/null || exit 97; \
                        [ $(($(rx) - from)) -lt 2000000 ]; do sleep 0.02; done";
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 /// Of the hard images, those that a kernel or a machine could make a difference to.
 const HARD: [&str; 6] = ["metadata", "times", "types", "xattrs", "hard-links", "whiteouts"];
 

@@ -5,7 +5,7 @@
 //! `SKIFF_KILLS=all` (`make test-long`) walks all of them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use skiff_tests::compare::{Tree, Unpacked, report};
+use skiff_tests::compare::{NEVER, Tree, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{Accelerator, Containerd, Sandbox, Skiff};
 use skiff_tests::layout::{Image, Layer, Layout};
@@ -17,8 +17,6 @@ use std::process::{Command, Stdio};
 
 const OLD: &str = "app:old";
 const NEW: &str = "app:new";
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 /// Steps of the sample, for each kind of target.
 const SAMPLE: usize = 30;
 /// Calls that change a disk, or tell containerd to.

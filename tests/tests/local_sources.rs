@@ -2,7 +2,7 @@
 //! is found out and sent after all, in one more request for all of it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use skiff_tests::compare::{Unpacked, report};
+use skiff_tests::compare::{NEVER, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{Accelerator, Sandbox, Skiff};
 use skiff_tests::layout::{Image, Layer, Layout};
@@ -10,8 +10,6 @@ use skiff_tests::tarball::Entry;
 use std::fs;
 
 const SIZE: usize = 300_000;
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 
 /// Version 2 has all contents of version 1: under another time, another name, and twice.
 fn versions(layout: &Layout) {

@@ -4,7 +4,7 @@
 
 use skiff_protocol::{DEPLOY_PATH, MEDIA_TYPE};
 use skiff_tests::certificates::{Ca, Certificate, Key};
-use skiff_tests::compare::{Unpacked, report};
+use skiff_tests::compare::{NEVER, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
     Accelerator, Fault, Nginx, Outcome, Relay, Sandbox, Skiff, SkiffDaemon, Tinyproxy, alone,
@@ -26,8 +26,6 @@ const NEW: &str = "app:2";
 const FILES: u64 = 20;
 const SIZE: usize = 60_000;
 const GOOD: (i32, i32) = (2020, 2099);
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

@@ -1,7 +1,7 @@
 //! What came counts: streams that are cut, pulls that are killed, plans that are known no more.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use skiff_tests::compare::{Tree, Unpacked, report};
+use skiff_tests::compare::{NEVER, Tree, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
     Accelerator, Containerd, Fault, Outcome, Relay, Sandbox, Skiff, SkiffDaemon, alone, wait_for,
@@ -10,8 +10,6 @@ use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::tarball::Entry;
 use std::time::{Duration, Instant};
 
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 const IMAGE: &str = "app:1";
 /// A pack of bytes that can't be compressed, with its frames.
 const PACK: u64 = (1 << 20) + 20_000;

@@ -8,7 +8,7 @@ use rustls::version::TLS12;
 use rustls::{ServerConfig, ServerConnection};
 use sha2::{Digest as _, Sha256};
 use skiff_tests::certificates::{Ca, Certificate, Key, replace};
-use skiff_tests::compare::{Unpacked, report};
+use skiff_tests::compare::{NEVER, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
     Accelerator, Fault, Outcome, Relay, Sandbox, Skiff, SkiffDaemon, alone, run, wait_for,
@@ -30,8 +30,6 @@ const DENIED: i32 = 13;
 
 /// Most memory of the agent, with TLS, too.
 const MEMORY: u64 = 8 << 20;
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 const GOOD: (i32, i32) = (2020, 2099);
 const HERE: &[&str] = &["127.0.0.1", "localhost"];
 const PRESS: &str = "press:1";

@@ -4,7 +4,7 @@
 
 use skiff_tests::between::{Between, Change};
 use skiff_tests::certificates::replace;
-use skiff_tests::compare::{Unpacked, report};
+use skiff_tests::compare::{NEVER, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
     Accelerator, Containerd, Fault, Outcome, Relay, Sandbox, Skiff, SkiffDaemon, alone, run,
@@ -23,8 +23,6 @@ const NEW: &str = "app:2";
 const NOT_SIGNED: &str = "it is not signed";
 const NOT_RIGHT: &str = "is not right";
 const NONE_OF_THE_KEYS: &str = "none of the keys that are given";
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

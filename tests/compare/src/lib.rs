@@ -124,6 +124,9 @@ impl fmt::Display for Difference {
 /// When stock unpacked: first and last second, since 1970.
 pub type Unpacked = std::ops::RangeInclusive<i64>;
 
+/// No time of a directory is excused.
+pub const NEVER: Unpacked = i64::MAX..=i64::MAX;
+
 /// All differences, in path order.
 pub fn differences(stock: &Tree, other: &Tree, unpacked: &Unpacked) -> Vec<Difference> {
     let mut found = Vec::new();

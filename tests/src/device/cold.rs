@@ -2,14 +2,13 @@
 //! processes of the agent end. One image has a tree for each case; the relay holds its stream, so that
 //! whatever comes was asked for because somebody waits.
 
-use super::{Device, Model, guest_url, workspace};
+use super::{Device, Model, built, guest_url};
 use crate::cold::{PRIVILEGED, base, privileged, tree};
 use crate::harness::{Accelerator, Fault, Relay, Sandbox};
 use crate::layout::{Image, Layer, Layout, digest};
 use crate::startable::FILLER;
 use crate::tarball::Entry;
 use skiff_cold::{Needs, Programs, cases, noise};
-use std::fs;
 
 /// Where the images lie on the device.
 const ROOT: &str = "/var/lib/cold";
@@ -33,12 +32,6 @@ opens() { # NUMBER: somebody opens the file and waits
 }
 waits() { [ ! -s /run/opened.$1 ] || { echo "$1 was answered:"; cat /run/opened.$1; exit 1; }; }
 "#;
-
-/// What a script built, in `target`.
-pub(super) fn built(path: &str) -> Vec<u8> {
-    let path = workspace().join("target").join(path);
-    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run tests/programs.sh", path.display()))
-}
 
 fn spare(number: u64) -> (String, Vec<u8>) {
     (format!("{number:02}"), noise(70_000 + number, 50_000))

@@ -1,7 +1,6 @@
 //! An image that stays cold: the relay holds its stream, and whatever else is asked for in the middle of a program.
 
-use super::cold::built;
-use super::{Device, Model, guest_url};
+use super::{Device, Model, built, guest_url};
 use crate::cold::{PRIVILEGED, privileged};
 use crate::compare::Tree;
 use crate::harness::{Accelerator, Fault, Relay, Sandbox};

@@ -195,6 +195,12 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// What a script built, in `target`.
+fn built(path: &str) -> Vec<u8> {
+    let path = workspace().join("target").join(path);
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run tests/programs.sh", path.display()))
+}
+
 /// A directory with what the device gets along: the agent, and what the tests run there.
 fn programs(directory: &Path, setup: &Setup) -> PathBuf {
     let programs = directory.join("programs");

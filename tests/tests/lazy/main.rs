@@ -6,7 +6,7 @@ mod execute;
 mod upgrade;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use skiff_tests::compare::{Unpacked, report};
+use skiff_tests::compare::{NEVER, report};
 use skiff_tests::hard::noise;
 use skiff_tests::harness::{
     Accelerator, Fault, Relay, Sandbox, Skiff, SkiffDaemon, alone, end_holder, wait_for,
@@ -20,8 +20,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 const FILES: u64 = 40;
 const SIZE: usize = 50_000;
 

@@ -5,7 +5,7 @@
 mod damage;
 
 use damage::{ROWS, entries, mknod, rot, write};
-use skiff_tests::compare::{Tree, Unpacked, report};
+use skiff_tests::compare::{NEVER, Tree, report};
 use skiff_tests::hard::{noise, repositories};
 use skiff_tests::harness::{Accelerator, Containerd, Outcome, Sandbox, Skiff, SkiffDaemon, alone};
 use skiff_tests::layout::{Image, Layer, Layout};
@@ -15,8 +15,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// No time of a directory is excused.
-const NEVER: Unpacked = i64::MAX..=i64::MAX;
 const WRONG: i32 = 15;
 const MENDED: i32 = 16;
 /// Of the agent, as in `tests/tests/real.rs`.

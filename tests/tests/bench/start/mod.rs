@@ -20,6 +20,7 @@ pub(super) fn table() {
         .into_iter()
         .filter(|service| chosen.is_empty() || chosen.split(' ').any(|name| name == service.name));
     let rows: Vec<_> = services.map(|service| (service, rows(service, runs))).collect();
+    assert!(!rows.is_empty(), "there is no service {chosen:?}");
     println!("\n### From pull to ready, 200 ms and 20 Mbit/s ({runs} runs, medians)\n");
     println!(
         "`curl` brings the compressed bytes of the files opened until then. In brackets: the ratio to it and \
