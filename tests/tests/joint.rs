@@ -104,8 +104,7 @@ impl Device {
     fn with_containerd(sandbox: &Sandbox) -> Self {
         let containerd = Containerd::start(sandbox);
         let skiff = Skiff::containerd(sandbox, &containerd.socket());
-        let snapshots =
-            containerd.directory().join("root/io.containerd.snapshotter.v1.overlayfs/snapshots");
+        let snapshots = containerd.snapshots();
         Self { containerd: Some(containerd), skiff, snapshots }
     }
 

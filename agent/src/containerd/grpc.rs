@@ -80,6 +80,11 @@ impl GrpcError {
     pub fn already_exists(&self) -> bool {
         matches!(self, Self::Status { code: Code::AlreadyExists, .. })
     }
+
+    /// Whether a file or a directory stands in containerd's way, in the words of its language.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self, Self::Status { message, .. } if message.ends_with(": file exists"))
+    }
 }
 
 /// A call under way, in a box: so its states are not made again within those of each caller.

@@ -101,6 +101,10 @@ impl Client {
         }
     }
 
+    /// The snapshotter renames a directory to the new snapshot's number and then says so in its
+    /// database. If the power goes between the two, the next snapshot gets the same number and finds the
+    /// directory; that call fails, but removes it (`createSnapshot` of `snapshots/overlay/overlay.go`,
+    /// from 1.6 to 2.3). So it is asked once more.
     async fn make(
         &self,
         call: &'static str,
@@ -113,8 +117,11 @@ impl Client {
             key: key.to_owned(),
             parent: parent.to_owned(),
         };
-        let answer: MountsResponse = self.unary(call, &ask).await?;
-        Ok(Mounted::parse(&answer.mounts))
+        let mut answer = self.unary::<_, MountsResponse>(call, &ask).await;
+        if answer.as_ref().is_err_and(GrpcError::is_in_the_way) {
+            answer = self.unary(call, &ask).await;
+        }
+        Ok(Mounted::parse(&answer?.mounts))
     }
 
     /// Gives a prepared snapshot its final name.

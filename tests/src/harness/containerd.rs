@@ -86,6 +86,11 @@ impl Containerd {
         &self.directory
     }
 
+    /// Where the overlayfs snapshotter's directories are.
+    pub fn snapshots(&self) -> PathBuf {
+        self.directory.join("root/io.containerd.snapshotter.v1.overlayfs/snapshots")
+    }
+
     /// Stops it. Containers run on.
     pub fn pause(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {

@@ -33,8 +33,7 @@ impl Device {
     fn both(sandbox: &Sandbox, accelerator: &Accelerator) -> [Self; 2] {
         let containerd = Containerd::start(sandbox);
         let skiff = Skiff::containerd(sandbox, &containerd.socket());
-        let own = "root/io.containerd.snapshotter.v1.overlayfs/snapshots";
-        let snapshots = containerd.directory().join(own);
+        let snapshots = containerd.snapshots();
         let with = Self { _containerd: Some(containerd), skiff, url: accelerator.url(), snapshots };
         [with, Self::root(sandbox, accelerator)]
     }
