@@ -5,7 +5,7 @@
 use skiff_protocol::Digest;
 use skiff_tests::fleet;
 use skiff_tests::hard::noise;
-use skiff_tests::harness::{Accelerator, Sandbox, Skiff, images};
+use skiff_tests::harness::{Accelerator, Sandbox, Skiff, Usage, images};
 use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::tarball::Entry;
 
@@ -13,9 +13,7 @@ const MIB: usize = 1024 * 1024;
 
 /// Peak resident set of an accelerator so far, in KiB.
 fn peak_of(accelerator: &Accelerator) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", accelerator.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+    Usage::of(accelerator.id()).peak_rss / 1024
 }
 
 /// The peak of one that ingests and serves one layer of this size.

@@ -66,11 +66,16 @@ impl Accelerator {
 
     /// `skiff-accelerator ingest`, for this machine's platform.
     pub fn ingest(registry: &str, data: &Path, image: &str) {
-        let mut command = Command::new(Self::program());
-        command.args(["ingest", image, "--registry", registry, "--data"]).arg(data);
-        let output = command.output().unwrap();
+        let output = Self::ingesting(registry, data, image).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ingest {image}: {said}");
+    }
+
+    /// The command that does so.
+    pub fn ingesting(registry: &str, data: &Path, image: &str) -> Command {
+        let mut command = Command::new(Self::program());
+        command.args(["ingest", image, "--registry", registry, "--data"]).arg(data);
+        command
     }
 
     /// `skiff-accelerator hot set`: these paths of an image come first.

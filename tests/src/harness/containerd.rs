@@ -91,6 +91,19 @@ impl Containerd {
         self.directory.join("root/io.containerd.snapshotter.v1.overlayfs/snapshots")
     }
 
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
+    /// `ctr` with these arguments.
+    pub fn ctr_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(self.socket()).args(["--namespace", "default"]);
+        command.args(arguments);
+        command
+    }
+
     /// Stops it. Containers run on.
     pub fn pause(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
@@ -117,14 +130,8 @@ impl Containerd {
 
     /// Runs `ctr`, whatever comes of it.
     pub fn try_ctr(&self, arguments: &[&str]) -> Output {
-        Command::new("ctr")
-            .arg("--address")
-            .arg(self.socket())
-            .args(["--namespace", "default"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("ctr can't be run; tests/install.sh installs it")
+        let output = self.ctr_command(arguments).stdin(Stdio::null()).output();
+        output.expect("ctr can't be run; tests/install.sh installs it")
     }
 
     /// Runs `ctr`, which must succeed; gives its standard output.
@@ -137,7 +144,12 @@ impl Containerd {
 
     /// A stock pull over plain HTTP.
     pub fn pull(&self, reference: &str) {
-        self.ctr(&["images", "pull", "--plain-http", "--snapshotter", "overlayfs", reference]);
+        self.ctr(&Self::pulling(reference));
+    }
+
+    /// `ctr`'s arguments for that.
+    pub fn pulling(reference: &str) -> [&str; 6] {
+        ["images", "pull", "--plain-http", "--snapshotter", "overlayfs", reference]
     }
 
     /// A stock pull, and the tree that it gives.

@@ -1,7 +1,8 @@
 //! The agent's daemon, and its holder.
 
 use super::process::{Daemon, wait_for};
-use super::skiff::{Skiff, high_water};
+use super::skiff::Skiff;
+use super::usage::Usage;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -71,7 +72,7 @@ impl SkiffDaemon {
 
     /// Its peak resident set so far, in bytes.
     pub fn peak_rss(&self) -> u64 {
-        high_water(&format!("/proc/{}/status", self.id())).unwrap()
+        Usage::of(self.id()).peak_rss
     }
 
     /// What it has said so far.

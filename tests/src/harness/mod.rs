@@ -18,6 +18,7 @@ mod relay;
 mod rounds;
 mod sandbox;
 mod skiff;
+mod usage;
 mod wan;
 
 pub use accelerator::Accelerator;
@@ -32,6 +33,7 @@ pub use relay::{Counts, Fault, Relay};
 pub use rounds::{Open, Rounds};
 pub use sandbox::Sandbox;
 pub use skiff::{Outcome, Running, Skiff};
+pub use usage::Usage;
 pub use wan::Wan;
 
 use std::path::PathBuf;

@@ -1,8 +1,10 @@
 //! Starting programs, and making sure that they end.
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -96,13 +98,17 @@ fn tied(command: &Command) -> Command {
 }
 
 /// The kernel's "parent death signal" comes when the *thread* that started a process ends, and
-/// each test is a thread. So one thread that never ends starts all.
+/// each test is a thread. So one thread that never ends starts all: in the network namespace of this process, whichever
+/// the thread is in that asks first.
 fn spawn(command: Command) -> Child {
     type Order = (Command, Sender<std::io::Result<Child>>);
     static STARTER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {
         let (orders, inbox) = channel::<Order>();
         std::thread::spawn(move || {
+            // The process's first thread never leaves it.
+            let own = File::open("/proc/self/ns/net").unwrap();
+            move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
             for (mut command, reply) in inbox {
                 let _ = reply.send(command.spawn());
             }

@@ -2,6 +2,7 @@
 
 use super::process::wait_for;
 use super::sandbox::Sandbox;
+use super::usage::peak_of_child;
 use crate::compare::Tree;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
@@ -148,6 +149,13 @@ impl Skiff {
         Ok(tree)
     }
 
+    /// With these arguments, to be run.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(Self::program());
+        self.set_environment(&mut command).args(arguments).args(&self.options);
+        command
+    }
+
     /// Starts it; [`Running::finish`] waits.
     pub fn start(&self, arguments: &[&str]) -> Running {
         use std::sync::atomic::{AtomicU32, Ordering};
@@ -155,9 +163,7 @@ impl Skiff {
         let base = self.logs.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
         let (out, err) = (base.with_extension("out"), base.with_extension("err"));
         let child = self
-            .set_environment(&mut Command::new(Self::program()))
-            .args(arguments)
-            .args(&self.options)
+            .command(arguments)
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
@@ -178,12 +184,9 @@ pub struct Running {
 impl Running {
     /// Waits for its end, ten minutes at most.
     pub fn finish(mut self) -> Outcome {
-        let status_file = format!("/proc/{}/status", self.child.id());
         let mut peak_rss = 0;
         let code = loop {
-            if let Some(peak) = high_water(&status_file) {
-                peak_rss = peak_rss.max(peak);
-            }
+            peak_rss = peak_rss.max(peak_of_child(self.child.id()).unwrap_or(0));
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status.code().unwrap_or(-1);
             }
@@ -211,17 +214,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub(super) fn high_water(status_file: &str) -> Option<u64> {
-    let status = fs::read_to_string(status_file).ok()?;
-    // Before `exec` these are the test's own pages.
-    if !status.starts_with("Name:\tskiff") {
-        return None;
-    }
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 impl Outcome {
