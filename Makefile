@@ -5,6 +5,8 @@
 .PHONY: help build cross images lint deny unit test test-long fuzz bench power-cuts demo
 
 DENY := 0.20.2
+# The agent that devices of this machine's kind get.
+STATIC := $(shell uname -m)-unknown-linux-musl
 
 help: ## say what each target does
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -43,9 +45,11 @@ test-long: ## all tests, with 20 power cuts (SKIFF_SEED=N repeats them), pulls k
 fuzz: ## the fuzz targets under libFuzzer, with cargo-fuzz (SECONDS=600 each; TARGETS="frames apply")
 	@tests/fuzz/fuzz.sh $(or $(SECONDS),600) $(TARGETS)
 
-bench: ## numbers on real images, as tables (as root; PARTS="updates ingest" for some of them)
-	@tests/run.sh install build images
-	@cargo test --release --locked --workspace -q --test bench -- $(PARTS)
+bench: ## numbers on real images, as tables (as root; PARTS="updates ingest" for some of them, PARTS=all for more)
+	@tests/run.sh install build images programs qemu
+	@cross/build.sh $(STATIC)
+	@SKIFF_BIN=$(CURDIR)/target/cross/$(STATIC)/skiff \
+		cargo test --release --locked --workspace -q --test bench -- $(PARTS)
 
 power-cuts: ## 200 power cuts, which takes hours (as root)
 	@SKIFF_CUTS=200 tests/run.sh install build images cross programs qemu power-cut

@@ -15,6 +15,7 @@ if [[ ${1:-} != --demo ]]; then
         curl=curl node=nodejs npm=npm pip3=python3-pip "${initdb[0]}=postgresql"
         qemu-img=qemu-utils qemu-io=qemu-utils mke2fs=e2fsprogs e2fsck=e2fsprogs
         nginx=nginx tinyproxy=tinyproxy-bin /bin/busybox=busybox-static python3=python3 strace=strace
+        rsync=rsync zstd=zstd
     )
 fi
 exec "$(dirname "$0")/../cross/packages.sh" "${needs[@]}"

@@ -11,8 +11,8 @@ use skiff_accelerator::hot::take;
 use skiff_accelerator::library::{Images, OpenError};
 use skiff_accelerator::meter::Meter;
 use skiff_accelerator::registry::platform::{Platform, PlatformError};
-use skiff_accelerator::serve::Service;
 use skiff_accelerator::serve::refusal::Refusal;
+use skiff_accelerator::serve::{Service, bind};
 use skiff_accelerator::store::{Store, StoreError};
 use skiff_accelerator::watch::platforms::Platforms;
 use skiff_accelerator::watch::token::{self, Token};
@@ -23,7 +23,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 struct Failed {
@@ -202,7 +201,7 @@ async fn serve(
         code: 3,
         sentence: format!("the address {listen} can't be used: {error}; choose another --listen"),
     };
-    let listener = TcpListener::bind(listen).await.map_err(|error| failed(&error))?;
+    let listener = bind(listen).map_err(|error| failed(&error))?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;

@@ -25,6 +25,7 @@
 //! | `json` | one reader and one writer of JSON |
 //! | `state` | the agent's own directory: lock and scratch |
 //! | `sync` | brings data to the disk |
+//! | `sha256` | digests of contents, blobs and keys |
 //! | `sys` | system calls that rustix does not have |
 //! | `report` | what is said meanwhile |
 //! | `exit` | errors to sentences and exit codes |
@@ -46,6 +47,7 @@ pub mod pause;
 pub mod platform;
 pub mod pull;
 pub mod report;
+mod sha256;
 pub mod spool;
 pub mod state;
 pub mod sync;

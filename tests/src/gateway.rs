@@ -22,19 +22,24 @@ const COMMAND: [&str; 2] = ["/usr/bin/python3.11", "/srv/gateway/report.py"];
 /// Running the program must leave the image's tree as it is.
 const ENVIRONMENT: [&str; 2] = ["PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1"];
 
-/// Makes the layout `directory/gateway`, with the tags `old` and `new`, for a device.
-pub fn layout(directory: &Path, device: Model) -> Layout {
+/// Its layers for a device: `base`, which both images have, `old` and `new`.
+pub fn layers(device: Model) -> impl Fn(&str) -> Layer {
     let tars = images().join(format!("gateway-{}", device.debian()));
-    let layer = |name: &str| {
-        let tar = tars.join(name);
+    move |name| {
+        let tar = tars.join(format!("{name}.tar"));
         assert!(tar.exists(), "{} is missing; run `make images`", tar.display());
         Layer::from_tar(&tar)
-    };
-    let base = layer("base.tar");
+    }
+}
+
+/// Makes the layout `directory/gateway`, with the tags `old` and `new`, for a device.
+pub fn layout(directory: &Path, device: Model) -> Layout {
+    let layer = layers(device);
+    let base = layer("base");
     let layout = Layout::create(directory, REPOSITORY);
     let (architecture, variant) = device.platform();
     for tag in ["old", "new"] {
-        let image = Image::new(vec![base.clone(), layer(&format!("{tag}.tar"))])
+        let image = Image::new(vec![base.clone(), layer(tag)])
             .platform(architecture, variant)
             .command(&COMMAND)
             .environment(&ENVIRONMENT);

@@ -238,6 +238,23 @@ impl Layout {
         self.tag(tag, descriptor)
     }
 
+    /// Takes a tag of another layout over with one layer instead of its own: this archive.
+    pub fn add_merged(&self, tag: &str, from: &Self, from_tag: &str, archive: &Path) -> String {
+        let layer = Layer::from_tar(archive);
+        let mut manifest = from.manifest_of(from_tag);
+        let config = from.blob(manifest["config"]["digest"].as_str().unwrap());
+        let mut config: Value = serde_json::from_slice(&config).unwrap();
+        config["rootfs"]["diff_ids"] = json!([digest(&layer.tar)]);
+        config.as_object_mut().unwrap().remove("history");
+        let media_type = |descriptor: &Value| descriptor["mediaType"].as_str().unwrap().to_owned();
+        let lowest = media_type(&manifest["layers"][0]);
+        manifest["layers"] = json!([self.put(&lowest, &compressed(&layer))]);
+        let kind = media_type(&manifest["config"]);
+        manifest["config"] = self.put(&kind, config.to_string().as_bytes());
+        let descriptor = self.put(&media_type(&manifest), manifest.to_string().as_bytes());
+        self.tag(tag, descriptor)
+    }
+
     /// Adds an index of several images under a tag. Returns the index's digest.
     pub fn add_index(&self, tag: &str, images: &[Image]) -> String {
         let docker = images.iter().all(|image| image.types == Types::Docker);

@@ -24,10 +24,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustls::HandshakeKind;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 /// Bytes in the server's buffer from which on it takes no more of an answer.
@@ -39,6 +40,8 @@ const SILENCE: u32 = 60;
 const QUESTIONS: u32 = 4;
 /// How long what was sent may stay unconfirmed, milliseconds.
 const UNCONFIRMED: u32 = 180_000;
+/// Connections that may wait to be accepted, if the kernel lets them (`net.core.somaxconn`, 4,096 since 5.4).
+const WAITING: u32 = 4096;
 /// How long to wait after a failure to accept, like too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -50,6 +53,16 @@ sockopt_impl!(
     libc::TCP_NOTSENT_LOWAT,
     u32
 );
+
+/// A listener on this address, in the runtime of the caller. A fleet may come all at once, after a power cut for one: connections that find no room would be dropped,
+/// or broken later.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As `TcpListener::bind` does, whose queue has room for 128.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
 
 /// Serves until `stop` resolves; answers that have begun are finished.
 pub(super) async fn serve(
@@ -152,5 +165,22 @@ fn set_up(stream: &TcpStream) {
         .and_then(|()| Ok(setsockopt(stream, sockopt::TcpUserTimeout, &UNCONFIRMED)?));
     if let Err(error) = done {
         tracing::debug!("a connection has not all of its options: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn many_may_wait_to_be_accepted() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for number in 0..1000 {
+            let connected = timeout(Duration::from_secs(10), TcpStream::connect(address)).await;
+            waiting.push(connected.unwrap_or_else(|_| panic!("no room after {number}")).unwrap());
+        }
     }
 }

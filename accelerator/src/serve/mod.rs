@@ -36,6 +36,8 @@ mod request;
 mod shipment;
 pub mod urgent;
 
+pub use listen::bind;
+
 use crate::access::{Access, Gate, Signers, Tls};
 use crate::packs::ahead::Supply;
 use answer::{Ended, answer};

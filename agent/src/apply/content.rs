@@ -14,13 +14,12 @@ use super::local::copy_bytes;
 use super::metadata;
 use super::{ApplyError, Beneath, Writeback, layer_of, printable};
 use crate::cold::Cold;
+use crate::sha256::Sha256;
 use crate::spool::{ContentRow, Contents, Entries, EntryId, Space, State};
 use crate::sync::{self, Paced};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
-use skiff_protocol::Digest;
 
 /// What the writer works on.
 #[derive(Debug)]
@@ -243,7 +242,7 @@ impl Current {
         let hash = self.hash.take();
         let in_one_piece = hash.is_some();
         let found = match hash {
-            Some(hash) => Digest(hash.finalize().into()),
+            Some(hash) => hash.finish(),
             None => hash_file(&self.file, &mut vec![0; PIECE])
                 .map_err(|e| ApplyError::path("read back", &self.path, e))?,
         };

@@ -1,7 +1,7 @@
 //! The digest of a file as it stands on the disk.
 
+use crate::sha256::Sha256;
 use rustix::fd::OwnedFd;
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 
 /// Room for one piece of a file.
@@ -14,7 +14,7 @@ pub fn hash_file(file: &OwnedFd, buffer: &mut [u8]) -> rustix::io::Result<Digest
     loop {
         let read = rustix::io::pread(file, &mut *buffer, at)?;
         if read == 0 {
-            return Ok(Digest(hash.finalize().into()));
+            return Ok(hash.finish());
         }
         hash.update(&buffer[..read]);
         at += read as u64;

@@ -2,9 +2,9 @@
 //! whatever the documents' length.
 
 use crate::json;
+use crate::sha256::sha256;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, SeqAccess, Visitor};
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::fmt;
 use std::io::Read;
@@ -137,7 +137,7 @@ impl<'de> Deserialize<'de> for Chain {
             chain.layers += 1;
             chain.id = Some(match chain.id {
                 None => next,
-                Some(id) => Digest(Sha256::digest(format!("{id} {next}").as_bytes()).into()),
+                Some(id) => sha256(format!("{id} {next}")),
             });
         };
         deserializer.deserialize_seq(Each(fold, std::marker::PhantomData))?;
@@ -236,8 +236,8 @@ mod tests {
         assert_eq!((config.chain_id.to_string(), config.layers), (digest('a'), 1));
         let two = format!(r#"{{"rootfs":{{"diff_ids":["{}","{}"]}}}}"#, digest('a'), digest('b'));
         let config = read_config(&mut two.as_bytes()).unwrap();
-        let expected = Sha256::digest(format!("{} {}", digest('a'), digest('b')));
-        assert_eq!((config.chain_id.0, config.layers), (expected.into(), 2));
+        let expected = sha256(format!("{} {}", digest('a'), digest('b')));
+        assert_eq!((config.chain_id.0, config.layers), (expected.0, 2));
         for bad in [r#"{"rootfs":{"diff_ids":["x"]}}"#, r#"{"rootfs":{"diff_ids":[]}}"#, "{"] {
             assert!(read_config(&mut bad.as_bytes()).is_err(), "{bad}");
         }

@@ -3,7 +3,7 @@
 
 use super::encoding;
 #[cfg(any(test, feature = "tls"))]
-use sha2::{Digest as _, Sha256};
+use crate::sha256::sha256;
 use std::fmt::{self, Write as _};
 
 /// A key's SHA-256.
@@ -26,7 +26,7 @@ impl Pin {
     /// That of a SubjectPublicKeyInfo.
     #[cfg(feature = "tls")]
     pub fn of(spki: &[u8]) -> Self {
-        Self(Sha256::digest(spki).into())
+        Self(sha256(spki).0)
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
         // SHA-256 of nothing.
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let base64 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-        let pin = Pin(Sha256::digest(b"").into());
+        let pin = Pin(sha256(b"").0);
         for text in [
             hex.to_owned(),
             format!("sha256:{hex}"),

@@ -4,9 +4,7 @@
 use super::security::{read, unusable};
 use super::{HttpError, encoding};
 #[cfg(feature = "tls")]
-use sha2::{Digest as _, Sha256};
-#[cfg(feature = "tls")]
-use skiff_protocol::Digest;
+use crate::sha256::sha256;
 use skiff_protocol::response::Signature;
 use skiff_protocol::signed::KeyId;
 use std::ffi::OsString;
@@ -114,7 +112,7 @@ pub fn read_keys(_: &[TreeKey]) -> Result<Vec<PublicKey>, HttpError> {
 
 #[cfg(feature = "tls")]
 fn public(key: [u8; 32]) -> PublicKey {
-    PublicKey { id: KeyId::of(&Digest(Sha256::digest(key).into())), key }
+    PublicKey { id: KeyId::of(&sha256(key)), key }
 }
 
 #[cfg(feature = "tls")]

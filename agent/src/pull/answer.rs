@@ -3,8 +3,8 @@
 use super::PullError;
 use crate::http::{BodyError, Client};
 use crate::report::Report;
+use crate::sha256::sha256;
 use crate::target::HeldImage;
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::frame::{self, FrameError, Kind};
 use skiff_protocol::limits::MAX_ENTRIES;
 use skiff_protocol::response::{self, Failure, Notice, Plan, Progress};
@@ -28,7 +28,7 @@ impl Answer {
     /// Posts a request, and waits for the head of the answer.
     pub async fn post(client: &mut Client, request: &[u8]) -> Result<Self, PullError> {
         let body = client.post(DEPLOY_PATH, MEDIA_TYPE, request).await?;
-        let request = Digest(Sha256::digest(request).into());
+        let request = sha256(request);
         let (buffer, begun) = Default::default();
         Ok(Self { body, buffer, begun, come: None, request, left: u64::MAX })
     }

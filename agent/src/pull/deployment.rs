@@ -5,10 +5,10 @@ use super::layers::NewLayers;
 use super::{Answer, PullError, PullOptions, Wanted};
 use crate::apply::{ApplyError, Beneath, Files, Tables, Writeback, copy_held, make_entry};
 use crate::inflate::Inflater;
+use crate::sha256::Sha256;
 use crate::spool::{Contents, Entries, Origin};
 use crate::state::{Scratch, StateError};
 use crate::target::{HeldImage, SnapshotName, Target};
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::frame::Kind as FrameKind;
 use skiff_protocol::limits::{MAX_HELD, MAX_PATH};
@@ -199,7 +199,7 @@ impl Deployment {
         if self.stage != Stage::End || !splitter.is_between_records() {
             return Err(PullError::Unexpected("metadata without an end"));
         }
-        Ok(hash.map(|hash| Digest(hash.finalize().into())))
+        Ok(hash.map(Sha256::finish))
     }
 
     async fn take_record(

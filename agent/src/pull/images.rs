@@ -3,8 +3,8 @@
 use super::{PullError, Wanted};
 use crate::containerd::metadata;
 use crate::report::ImageSummary;
+use crate::sha256::Sha256;
 use crate::spool::SpoolError;
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use skiff_protocol::limits::MAX_BLOB;
 use skiff_protocol::record::{Blob, Image, Role};
@@ -144,8 +144,7 @@ impl Images {
             Role::Config => (&mut image.config, "config"),
             _ => return Err(PullError::Unexpected("a blob of an unknown kind")),
         };
-        if arriving.rest > 0 || <[u8; 32]>::from(arriving.hash.finalize()) != arriving.blob.digest.0
-        {
+        if arriving.rest > 0 || arriving.hash.finish() != arriving.blob.digest {
             let (image, digest) = (image.reference.clone(), arriving.blob.digest);
             return Err(PullError::Blob { role, image, digest });
         }

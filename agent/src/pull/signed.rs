@@ -8,7 +8,7 @@ use super::deployment::Deployment;
 use super::{Context, PullError};
 use crate::http::PublicKey;
 use crate::inflate::Inflater;
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 use skiff_protocol::Digest;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_SIGNATURES;

@@ -32,11 +32,16 @@ impl Wan {
 
     /// A link that is like this towards the device, and like that back.
     pub fn with(there: Model, back: Model) -> Self {
+        Self::over([there, back], CONGESTION_CONTROL)
+    }
+
+    /// The same, and both ends have this congestion control.
+    pub fn over([there, back]: [Model; 2], congestion_control: &str) -> Self {
         let (cloud, device) = (NetNs::new(), NetNs::new());
-        allow_congestion_control();
+        allow(congestion_control);
         for netns in [&cloud, &device] {
             let setting = setting("tcp_congestion_control");
-            netns.inside(|| std::fs::write(setting, CONGESTION_CONTROL).unwrap());
+            netns.inside(|| std::fs::write(setting, congestion_control).unwrap());
         }
         let end = |netns: &NetNs, address: &str| End {
             namespace: netns.path().into(),
@@ -54,10 +59,10 @@ fn setting(name: &str) -> String {
 }
 
 /// Namespaces may choose only what the machine allows to everybody. That list stays longer by one.
-fn allow_congestion_control() {
+fn allow(congestion_control: &str) {
     let setting = setting("tcp_allowed_congestion_control");
     let allowed = std::fs::read_to_string(&setting).unwrap();
-    if !allowed.split_whitespace().any(|word| word == CONGESTION_CONTROL) {
-        std::fs::write(setting, format!("{} {CONGESTION_CONTROL}", allowed.trim())).unwrap();
+    if !allowed.split_whitespace().any(|word| word == congestion_control) {
+        std::fs::write(setting, format!("{} {congestion_control}", allowed.trim())).unwrap();
     }
 }

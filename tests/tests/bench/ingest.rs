@@ -2,6 +2,7 @@
 //! the hot set takes behind it. From the ingest on devices can get the image.
 
 use super::median;
+use super::report::{Cell, Table};
 use skiff_tests::harness::{Accelerator, Sandbox, images, run};
 use skiff_tests::layout::Layout;
 use std::time::{Duration, Instant};
@@ -9,19 +10,19 @@ use std::time::{Duration, Instant};
 const RUNS: usize = 5;
 
 pub(super) fn table() {
-    println!(
-        "\n### Ingest on one processor, beside `gzip -dc | sha256sum` ({RUNS} runs, medians)\n"
+    let mut table = Table::new(
+        "ingest",
+        format!("Ingest on one processor, s, beside `gzip -dc | sha256sum` ({RUNS} runs, medians)"),
+        "",
+        &["gzip and sha256sum", "ingest", "speed of ingest as a ratio", "prediction behind it"],
     );
-    println!(
-        "| | gzip and sha256sum | ingest | speed of ingest as a ratio | prediction behind it |"
-    );
-    println!("|---|---:|---:|---:|---:|");
     for image in ["nginx", "mariadb", "node-red"] {
-        println!("| {image} | {} |", row(image));
+        table.row(image, &row(image));
     }
+    table.print();
 }
 
-fn row(image: &str) -> String {
+fn row(image: &str) -> [Cell; 4] {
     let layout = Layout::open(&images(), image);
     let layers = layout.manifest_of("new")["layers"].as_array().unwrap().clone();
     let blobs: Vec<String> = layers
@@ -48,9 +49,9 @@ fn row(image: &str) -> String {
         by_ingest.push(whole - prediction);
         predictions.push(prediction);
     }
-    let [gzip, ingest, prediction] =
-        [by_gzip, by_ingest, predictions].map(|times| median(times).as_secs_f64());
-    format!("{gzip:.2} s | {ingest:.2} s | {:.2} | {prediction:.2} s", gzip / ingest)
+    let [gzip, ingest, prediction] = [by_gzip, by_ingest, predictions].map(median);
+    let speed = Cell::ratio(gzip.as_secs_f64() / ingest.as_secs_f64());
+    [Cell::time(gzip), Cell::time(ingest), speed, Cell::time(prediction)]
 }
 
 fn timed(command: &[&str]) -> (Duration, String) {

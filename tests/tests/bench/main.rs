@@ -1,46 +1,75 @@
 //! `make bench`: what Skiff does in numbers, on real images, each beside what people use today, in the same
 //! run. Prints Markdown tables; those of bytes are exact and repeat, those of time are ratios.
-//! `make bench PARTS="updates ingest"` runs some of it; `SKIFF_RUNS=1` makes `start` quick, and
-//! `SKIFF_SERVICES="mariadb"` quicker.
+//! `make bench PARTS="updates ingest"` runs some of it, `PARTS=all` everything. `SKIFF_RUNS=1` makes `figure` and `start`
+//! quick, `SKIFF_RUNS=99` exact; `SKIFF_SERVICES="mariadb"` is one service of `start`. The link is `link`'s, and what
+//! becomes of the numbers is `report`'s.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
 
 mod applications;
+mod figure;
+mod footprint;
 mod graph;
+mod ground;
+mod growth;
 mod ingest;
+mod link;
+mod opened;
 mod opens;
+mod peers;
+mod report;
+mod scale;
 mod start;
 mod updates;
 
 use std::time::Duration;
 
+/// A part, and what measures it.
+type Part = (&'static str, fn());
+
+/// What is measured if no part is named.
+const EXPERIMENTS: [Part; 6] = [
+    ("figure", figure::tables),
+    ("updates", updates::table),
+    ("applications", applications::tables),
+    ("footprint", footprint::tables),
+    ("scale", scale::table),
+    ("growth", growth::table),
+];
+/// What is measured on demand.
+const MORE: [Part; 5] = [
+    ("ingest", ingest::table),
+    ("start", start::table),
+    ("opens", opens::tables),
+    ("graph", graph::print),
+    ("device", footprint::device::table),
+];
+
 fn main() {
     let chosen: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [(&str, fn()); 6] = [
-        ("updates", updates::table),
-        ("applications", applications::table),
-        ("ingest", ingest::table),
-        ("start", start::table),
-        ("opens", opens::tables),
-        ("graph", graph::print),
-    ];
+    let all: Vec<Part> = EXPERIMENTS.into_iter().chain(MORE).collect();
     for word in &chosen {
-        assert!(parts.iter().any(|(name, _)| name == word), "there is no part {word:?}");
+        let known = word == "all" || all.iter().any(|(name, _)| name == word);
+        assert!(known, "there is no part {word:?}");
     }
-    for (name, table) in parts {
-        if chosen.is_empty() || chosen.iter().any(|word| word == name) {
-            table();
+    for (place, (name, measure)) in all.into_iter().enumerate() {
+        let is_chosen = match chosen.is_empty() {
+            true => place < EXPERIMENTS.len(),
+            false => chosen.iter().any(|word| word == name || word == "all"),
+        };
+        if is_chosen {
+            measure();
         }
     }
+}
+
+/// How often what takes long is measured, if nobody says so.
+fn runs(default: usize) -> usize {
+    std::env::var("SKIFF_RUNS").map_or(default, |runs| runs.parse().unwrap())
 }
 
 /// The middle one.
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
-}
-
-/// Bytes as megabytes.
-fn mb(bytes: u64) -> String {
-    format!("{}.{:02}", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
 }

@@ -1,8 +1,9 @@
 //! What it costs to open a file and to read it: of files that were hydrated, beside the same files as stock containerd has
-//! unpacked them; and of cold ones, over a link of 200 ms and 20 Mbit/s that the rest of the image takes whole.
+//! unpacked them; and of cold ones, over the link while the rest of the image takes it whole.
 
-use super::median;
-use super::start::ground::{Ground, RATE, ROUND_TRIP};
+use super::ground::Ground;
+use super::report::{Cell, Table};
+use super::{link, median};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use skiff_tests::harness::{
@@ -24,25 +25,28 @@ const OPENS: usize = 20;
 const LARGEST: u64 = 1 << 20;
 
 pub(super) fn tables() {
-    println!("\n### open() and read of hydrated files ({RUNS} runs each in turn, medians)\n");
-    println!("| | files | unpacked by containerd | hydrated by Skiff | ratio |");
-    println!("|---|---:|---:|---:|---:|");
+    let title =
+        format!("open() and read of hydrated files ({RUNS} runs each in turn, medians, ms)");
+    let columns = ["files", "unpacked by containerd", "hydrated by Skiff", "ratio"];
+    let mut table = Table::new("opens", title, "", &columns);
     for service in [NGINX, MARIADB, NODE_RED] {
-        println!("| {} | {} |", service.name, hydrated(service));
+        table.row(service.name, &hydrated(service));
     }
-    println!("\n### open() and read of cold files, 200 ms and 20 Mbit/s, the link full\n");
-    println!(
-        "Beside two round trips and the time that the file's bytes take, compressed by `gzip`. {OPENS} files of up to 1 MiB, \
-         one after the other.\n"
+    table.print();
+    let mut table = Table::new(
+        "opens",
+        format!("open() and read of cold files, {}, the link full, ms", link::name()),
+        "20 files of up to 1 MiB, one after the other. Ratios are to two round trips and the time that the file's bytes \
+         take, compressed by `gzip`.",
+        &["link in use, %", "least", "median", "most", "ratio, median", "ratio, most"],
     );
-    println!("| | link in use | time, least | median | most | ratio, median | most |");
-    println!("|---|---:|---:|---:|---:|---:|---:|");
     for service in [MARIADB, NODE_RED] {
-        println!("| {} | {} |", service.name, cold(service));
+        table.row(service.name, &cold(service));
     }
+    table.print();
 }
 
-fn hydrated(service: Service) -> String {
+fn hydrated(service: Service) -> [Cell; 4] {
     let sandbox = Sandbox::new();
     let registry = Registry::start(&sandbox);
     let image = registry.push(&Layout::open(&images(), service.name), "new");
@@ -72,7 +76,8 @@ fn hydrated(service: Service) -> String {
         }
     }
     let [stock, ours] = times.map(|times| median(times).as_secs_f64() * 1000.0);
-    format!("{} | {stock:.1} ms | {ours:.1} ms | {:.2}", files.len(), ours / stock)
+    let ms = |time| Cell::number(time, "ms", 1);
+    [Cell::count(files.len()), ms(stock), ms(ours), Cell::ratio(ours / stock)]
 }
 
 /// The image's files that have bytes, and how many.
@@ -89,21 +94,23 @@ fn files(mounted: &Path, device: &Containerd, image: &str) -> Vec<(PathBuf, u64)
     files
 }
 
-fn cold(service: Service) -> String {
-    let ground = Ground::new(service);
+fn cold(service: Service) -> [Cell; 6] {
+    let (round_trip, rate) = (link::round_trip(), link::rate() as f64);
+    let ground = Ground::new(&[service]);
+    let new = &ground.pairs[0].new;
     let sandbox = Sandbox::new();
     // What the files are, from a device that has them.
     let other = Containerd::start_in(&sandbox, &ground.wan.cloud);
-    ground.wan.cloud.inside(|| other.pull(&ground.new));
-    let whole = other.mount(&ground.new);
+    ground.wan.cloud.inside(|| other.pull(new));
+    let whole = other.mount(new);
 
     let device = Containerd::start_in(&sandbox, &ground.wan.device);
     let skiff = Skiff::containerd(&sandbox, &device.socket());
     let _daemon = ground.daemon(&skiff);
-    let pull = ["pull", &ground.new, "--lazy=require", "--accelerator", &ground.knowing.url()];
+    let pull = ["pull", new, "--lazy=require", "--accelerator", &ground.knowing.url()];
     ground.wan.device.inside(|| skiff.run(&pull).ok("lazy pull"));
-    let mounted = device.mount(&ground.new);
-    let mut files = files(&whole.path, &other, &ground.new);
+    let mounted = device.mount(new);
+    let mut files = files(&whole.path, &other, new);
     let is_cold = |path: &Path| symlink_metadata(mounted.path.join(path)).unwrap().blocks() == 0;
     files.retain(|(path, size)| *size <= LARGEST && is_cold(path));
     files.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
@@ -123,26 +130,25 @@ fn cold(service: Service) -> String {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
         gzip.write_all(&bytes).unwrap();
         let bits = gzip.finish().unwrap().len() as u64 * 8;
-        let bound = 2 * ROUND_TRIP + Duration::from_secs_f64(bits as f64 / RATE as f64);
+        let bound = 2 * round_trip + Duration::from_secs_f64(bits as f64 / rate);
         times.push(time);
         ratios.push(time.as_secs_f64() / bound.as_secs_f64());
         // Let the stream fill the link again.
-        std::thread::sleep(2 * ROUND_TRIP);
+        std::thread::sleep(2 * round_trip);
     }
     assert!(times.len() > OPENS / 2, "{}: {} files were cold", service.name, times.len());
     let bits = (ground.wan.link.counts()[0].bytes - before) * 8;
-    let used = bits as f64 / (RATE as f64 * began.elapsed().as_secs_f64());
+    let used = bits as f64 / (rate * began.elapsed().as_secs_f64());
     times.sort();
     ratios.sort_by(f64::total_cmp);
-    let ms = |time: Duration| time.as_millis();
-    let middle = times.len() / 2;
-    format!(
-        "{:.0} % | {} ms | {} ms | {} ms | {:.2} | {:.2}",
-        used * 100.0,
+    let ms = |time: Duration| Cell::number(time.as_secs_f64() * 1000.0, "ms", 0);
+    let (middle, last) = (times.len() / 2, times.len() - 1);
+    [
+        Cell::number(used * 100.0, "%", 0),
         ms(times[0]),
         ms(times[middle]),
-        ms(times[times.len() - 1]),
-        ratios[middle],
-        ratios[ratios.len() - 1]
-    )
+        ms(times[last]),
+        Cell::ratio(ratios[middle]),
+        Cell::ratio(ratios[last]),
+    ]
 }

@@ -24,8 +24,8 @@ use super::{
     reference,
 };
 use crate::containerd::metadata;
+use crate::sha256::{Sha256, sha256};
 use records::{About, io, read_record, write_atomically};
-use sha2::{Digest as _, Sha256};
 use skiff_protocol::Digest;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -208,7 +208,7 @@ impl RootTarget {
                 hash.update(&buffer[..len]);
                 std::io::Write::write_all(file, &buffer[..len])?;
             }
-            if <[u8; 32]>::from(std::mem::take(&mut hash).finalize()) == digest.0 {
+            if std::mem::replace(&mut hash, Sha256::new()).finish() == digest {
                 return Ok(());
             }
             Err(ErrorKind::InvalidData.into())
@@ -280,7 +280,7 @@ impl RootTarget {
     }
 
     fn record_path(&self, name: &str) -> PathBuf {
-        self.images.join(Digest(Sha256::digest(name).into()).hex().to_string())
+        self.images.join(sha256(name).hex().to_string())
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {

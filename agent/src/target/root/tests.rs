@@ -11,7 +11,7 @@ fn target() -> (tempfile::TempDir, RootTarget) {
 }
 
 fn put(directory: &Path, target: &RootTarget, text: &str) -> Digest {
-    let digest = Digest(Sha256::digest(text).into());
+    let digest = sha256(text);
     let path = directory.join("scratch");
     fs::write(&path, text).unwrap();
     target.put_blob(digest, &path).unwrap();

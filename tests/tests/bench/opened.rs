@@ -1,6 +1,6 @@
 //! What a service opens of its image until it is ready, recorded beside the registry.
 
-use super::ground::Ground;
+use super::ground::{Ground, Pair};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use skiff_tests::harness::{Containerd, Outcome, Sandbox, Skiff};
@@ -29,21 +29,21 @@ pub struct Opened {
 
 impl Opened {
     /// Pulls and starts the image in the cloud, and tells that accelerator what was opened that should know it.
-    pub fn record(ground: &Ground) -> Self {
+    pub fn record(ground: &Ground, pair: &Pair) -> Self {
         let sandbox = Sandbox::new();
         let device = Containerd::start_in(&sandbox, &ground.wan.cloud);
         let skiff = Skiff::containerd(&sandbox, &device.socket());
         let url = ground.knowing.url();
-        for image in [&ground.old, &ground.new] {
+        for image in [&pair.old, &pair.new] {
             ground.wan.cloud.inside(|| skiff.pull(&[image], &url).ok("pull"));
         }
         let old: HashSet<_> =
-            device.tree(&ground.old).nodes.values().filter_map(|node| node.content).collect();
-        let new = device.tree(&ground.new);
-        let list = trace(ground, &device, &skiff, &["--print"]).stdout;
-        trace(ground, &device, &skiff, &["--accelerator", &url]);
+            device.tree(&pair.old).nodes.values().filter_map(|node| node.content).collect();
+        let new = device.tree(&pair.new);
+        let list = trace(ground, pair, &device, &skiff, &["--print"]).stdout;
+        trace(ground, pair, &device, &skiff, &["--accelerator", &url]);
 
-        let mounted = device.mount(&ground.new);
+        let mounted = device.mount(&pair.new);
         let mut opened = Self::default();
         for path in list.lines().filter_map(|line| line.strip_prefix('/')) {
             let content = std::fs::read(mounted.path.join(path)).unwrap();
@@ -69,13 +69,19 @@ impl Sizes {
 }
 
 /// Traces a container from its start.
-fn trace(ground: &Ground, device: &Containerd, skiff: &Skiff, more: &[&str]) -> Outcome {
-    let port = ground.service.port.to_string();
-    let arguments = ["trace", "--image", &ground.new, "--until-port", &port];
+fn trace(
+    ground: &Ground,
+    pair: &Pair,
+    device: &Containerd,
+    skiff: &Skiff,
+    more: &[&str],
+) -> Outcome {
+    let port = pair.service.port.to_string();
+    let arguments = ["trace", "--image", &pair.new, "--until-port", &port];
     ground.wan.cloud.inside(|| {
         let trace = skiff.start(&[&arguments[..], more].concat());
         assert!(trace.wait_for_output());
-        let _container = device.container(&ground.new, "traced");
+        let _container = device.container(&pair.new, "traced");
         trace.finish().ok("trace")
     })
 }
