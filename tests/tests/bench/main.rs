@@ -36,12 +36,11 @@ const EXPERIMENTS: [Part; 6] = [
     ("growth", growth::table),
 ];
 /// What is measured on demand.
-const MORE: [Part; 5] = [
+const MORE: [Part; 4] = [
     ("ingest", ingest::table),
     ("start", start::table),
     ("opens", opens::tables),
     ("graph", graph::print),
-    ("device", footprint::device::table),
 ];
 
 fn main() {

@@ -1,10 +1,9 @@
 //! What a pull takes of a device: processors and memory, of the agent and of `ctr` with containerd, for the same image
 //! from the same machine. And the sizes of the agent's binaries, as `cross/build.sh` has built them.
 //!
-//! containerd works for it, too (snapshots, image records), which is said
-//! apart; its peak is that of a containerd that has only waited before.
+//! containerd works for it, too (snapshots, image records), which is said apart.
 
-pub mod device;
+mod device;
 
 use crate::report::{Cell, Table};
 use skiff_tests::harness::{
@@ -50,6 +49,7 @@ pub(super) fn tables() {
         table.row(image, &row(image));
     }
     table.print();
+    device::table();
 }
 
 fn row(image: &str) -> [Cell; 10] {
