@@ -144,10 +144,11 @@ impl Cold {
         GivenUp { inodes: std::mem::take(inodes), executable: std::mem::take(executable) }
     }
 
-    /// The content of the file with this descriptor number.
+    /// The content of the file with this descriptor number, if somebody waits for it: a signal may be of a file that had the
+    /// number before.
     pub fn content_of(&self, fd: i32) -> Option<u32> {
-        let is = |leased: &&Leased| leased.file.as_ref().is_some_and(|file| file.as_raw_fd() == fd);
-        self.leased.iter().find(is).map(|leased| leased.content)
+        let (leased, file) = self.cold().find(|(_, file)| file.as_raw_fd() == fd)?;
+        (sys::lease_of(file) == Ok(Lease::Breaking)).then_some(leased.content)
     }
 
     /// Calls `visit` with the entry and content of each file that somebody waits for.
