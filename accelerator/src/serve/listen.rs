@@ -54,8 +54,8 @@ sockopt_impl!(
     u32
 );
 
-/// A listener on this address, in the runtime of the caller. A fleet may come all at once, after a power cut for one: connections that find no room would be dropped,
-/// or broken later.
+/// A listener on this address, in the runtime of the caller. A fleet may come all at once, after a power cut for one: connections that
+/// find no room would be dropped, or broken later.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // As `TcpListener::bind` does, whose queue has room for 128.

@@ -39,10 +39,10 @@ pub(super) fn tables() {
          of an image that was there before.",
         &["runs", "from the first word, s", "from the start, s", "MB over the link", "ratio"],
     );
-    let of = |runs: &[Run], what: fn(&Run) -> std::time::Duration| -> Vec<_> {
-        runs.iter().map(what).collect()
-    };
-    let local = of(&found[5], |run| run.ready);
+    let of =
+        |runs: &[Run], what: fn(&Run) -> Duration| -> Vec<_> { runs.iter().map(what).collect() };
+    // As `ways` has them.
+    let (eager, local) = (&found[2], of(&found[5], |run| run.ready));
     let yardstick = (median(curl.clone()) + median(local)).as_secs_f64();
     let mut bars = Vec::new();
     for (way, runs) in ways.iter().zip(&found) {
@@ -57,7 +57,7 @@ pub(super) fn tables() {
     }
     table.print();
     plot::bars("figure.svg", &title, "s", &bars);
-    use_of_link(&ground, opened.all.files, curl, &found[2]);
+    use_of_link(&ground, opened.all.files, curl, eager);
 }
 
 /// How much of the link a stream takes that brings everything, beside `curl`.

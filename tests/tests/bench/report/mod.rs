@@ -1,5 +1,5 @@
 //! What a benchmark found: tables in Markdown for people, and each number as a line of JSON in
-//! `target/bench/results.jsonl`, from which the tables and plots can be made again.
+//! `target/bench/results.jsonl`.
 //!
 //! A line with `machine`, `kernel`, `date` and `link` comes before those of a run; each of the others names its
 //! `experiment`, `table`, `row` and `column`, and has numbers under the names of their units.

@@ -5,6 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 const SIZE: (u32, u32) = (760, 300);
+/// Of a bar.
 const THICKNESS: u32 = 20;
 const FONT: (&str, u32) = ("sans-serif", 13);
 const COLOURS: [RGBColor; 4] = [
