@@ -60,9 +60,18 @@ fn setting(name: &str) -> String {
 
 /// Namespaces may choose only what the machine allows to everybody. That list stays longer by one.
 fn allow(congestion_control: &str) {
-    let setting = setting("tcp_allowed_congestion_control");
-    let allowed = std::fs::read_to_string(&setting).unwrap();
-    if !allowed.split_whitespace().any(|word| word == congestion_control) {
-        std::fs::write(setting, format!("{} {congestion_control}", allowed.trim())).unwrap();
+    let read = |name: &str| std::fs::read_to_string(setting(name)).unwrap();
+    let allowed = read("tcp_allowed_congestion_control");
+    if allowed.split_whitespace().any(|word| word == congestion_control) {
+        return;
     }
+    let more = format!("{} {congestion_control}", allowed.trim());
+    std::fs::write(setting("tcp_allowed_congestion_control"), more).unwrap_or_else(|error| {
+        let available = read("tcp_available_congestion_control");
+        panic!(
+            "this kernel has no TCP congestion control {congestion_control:?} ({error}), but {}; \
+             it may be a module: modprobe tcp_{congestion_control}",
+            available.trim()
+        )
+    });
 }

@@ -41,12 +41,15 @@ pub fn wan() -> Wan {
 /// For people.
 pub fn name() -> String {
     let loss = number("SKIFF_LOSS", 0.0);
-    let lost = if loss > 0.0 {
-        format!(", {loss} % lost, {}", congestion_control())
-    } else {
-        String::new()
-    };
-    format!("{} ms and {} Mbit/s{lost}", round_trip().as_millis(), rate() / 1_000_000)
+    let mut name = format!("{} ms and {} Mbit/s", round_trip().as_millis(), rate() / 1_000_000);
+    if loss > 0.0 {
+        name += &format!(", {loss} % lost");
+    }
+    let control = congestion_control();
+    if loss > 0.0 || control != "cubic" {
+        name += &format!(", {control}");
+    }
+    name
 }
 
 /// For programs.
