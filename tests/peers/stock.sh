@@ -27,14 +27,22 @@ END
     run) ctr run --detach --null-io --net-host --snapshotter overlayfs "$SKIFF_NEW" service ;;
     # A database greets whoever connects; others are asked.
     ready)
+        # Until something listens there, bash would say each time that nothing does.
+        exec 2>/dev/null
         exec 3<>"/dev/tcp/127.0.0.1/$SKIFF_PORT"
         printf 'GET / HTTP/1.0\r\n\r\n' >&3
         [[ -n $(timeout 2 head --bytes 1 <&3) ]]
         ;;
     stop)
-        ctr task kill --signal SIGKILL service
-        until ctr task rm service; do sleep 0.1; done
-        kill "$(<"$SKIFF_DIRECTORY/pid")"
+        # Whatever is wrong with the container, the daemon must go: its directory is removed next.
+        ctr task kill --signal SIGKILL service || true
+        for _ in {1..50}; do
+            ctr task rm service 2>/dev/null && break
+            sleep 0.1
+        done
+        pid=$(<"$SKIFF_DIRECTORY/pid")
+        kill "$pid"
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
         ;;
     *)
         echo "stock.sh: unknown phase $1" >&2
