@@ -21,7 +21,9 @@ mod scale;
 mod start;
 mod updates;
 
-use std::time::Duration;
+use serde_json::json;
+use skiff_tests::harness::Usage;
+use std::time::{Duration, Instant};
 
 /// A part, and what measures it.
 type Part = (&'static str, fn());
@@ -36,11 +38,12 @@ const EXPERIMENTS: [Part; 6] = [
     ("growth", growth::table),
 ];
 /// What is measured on demand.
-const MORE: [Part; 4] = [
+const MORE: [Part; 5] = [
     ("ingest", ingest::table),
     ("start", start::table),
     ("opens", opens::tables),
     ("graph", graph::print),
+    ("plots", report::plot::again),
 ];
 
 fn main() {
@@ -51,15 +54,49 @@ fn main() {
         let known = word == "all" || all.iter().any(|(name, _)| name == word);
         assert!(known, "there is no part {word:?}");
     }
-    for (place, (name, measure)) in all.into_iter().enumerate() {
-        let is_chosen = match chosen.is_empty() {
-            true => place < EXPERIMENTS.len(),
-            false => chosen.iter().any(|word| word == name || word == "all"),
-        };
-        if is_chosen {
-            measure();
-        }
+    let mut spent = Vec::new();
+    let all = all.into_iter().enumerate().filter(|(place, (name, _))| match chosen.is_empty() {
+        true => *place < EXPERIMENTS.len(),
+        false => chosen.iter().any(|word| word == name || word == "all"),
+    });
+    for (_, (name, measure)) in all {
+        let (started, before) = (Instant::now(), processors());
+        measure();
+        let (seconds, processors) = (started.elapsed(), processors() - before);
+        let line = Spent { name, seconds, processors };
+        println!("\n{line}");
+        report::say(&json!({
+            "experiment": name, "seconds": seconds.as_secs_f64(), "processors": processors.as_secs_f64(),
+        }));
+        spent.push(line);
     }
+    println!();
+    for line in &spent {
+        println!("{line}");
+    }
+    let sum = |of: fn(&Spent) -> Duration| spent.iter().map(of).sum();
+    let (seconds, processors) = (sum(|part| part.seconds), sum(|part| part.processors));
+    println!("{}", Spent { name: "in all", seconds, processors });
+}
+
+/// What a part took.
+struct Spent {
+    name: &'static str,
+    seconds: Duration,
+    processors: Duration,
+}
+
+/// As `tests/run.sh` says it.
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [seconds, processors] = [self.seconds, self.processors].map(|time| time.as_secs_f64());
+        write!(f, "{:<12} {seconds:>5.0} s; {processors:>5.0} s of processors", self.name)
+    }
+}
+
+/// Time of processors of this process, and of all that has ended that it started.
+fn processors() -> Duration {
+    Usage::of(std::process::id()).cpu
 }
 
 /// How often what takes long is measured, if nobody says so.

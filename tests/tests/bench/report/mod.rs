@@ -2,7 +2,8 @@
 //! `target/bench/results.jsonl`.
 //!
 //! A line with `machine`, `kernel`, `date` and `link` comes before those of a run; each of the others names its
-//! `experiment`, `table`, `row` and `column`, and has numbers under the names of their units.
+//! `experiment`, `table`, `row` and `column`, has numbers under the names of their units, and in `shown` how the table has them.
+//! Lines with `plot` are what plots show, and one with `seconds` is how long an experiment took.
 
 pub mod plot;
 
@@ -115,6 +116,7 @@ impl Table {
         for (column, cell) in said {
             let mut line = json!({
                 "experiment": self.experiment, "table": self.title, "row": name, "column": column,
+                "shown": cell.words,
             });
             line.as_object_mut().unwrap().extend(cell.numbers.clone());
             say(&line);
@@ -143,7 +145,8 @@ fn directory() -> PathBuf {
     directory
 }
 
-fn say(line: &Value) {
+/// Adds a line to the results.
+pub fn say(line: &Value) {
     static FILE: OnceLock<Mutex<File>> = OnceLock::new();
     let file = FILE.get_or_init(|| {
         let path = directory().join("results.jsonl");

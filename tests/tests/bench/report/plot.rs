@@ -1,8 +1,12 @@
 //! Plots, in SVG, in `target/bench`. Those that the README shows are copied to `docs/bench`.
+//!
+//! All that a plot shows is a line of the results: `plot` is its file, and `make bench PARTS=plots` draws from the last line of each.
 
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const SIZE: (u32, u32) = (760, 300);
 /// Of a bar.
@@ -15,8 +19,51 @@ const COLOURS: [RGBColor; 4] = [
     RGBColor(0x7b, 0x3f, 0x8c),
 ];
 
+/// Draws all plots of the results again.
+pub fn again() {
+    let results = std::fs::read_to_string(super::directory().join("results.jsonl"));
+    let results = results.unwrap_or_else(|error| panic!("there are no results to draw: {error}"));
+    let lines = results.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let plots: BTreeMap<String, Value> =
+        lines.filter_map(|line| Some((line["plot"].as_str()?.to_owned(), line))).collect();
+    for plot in plots.values() {
+        draw(plot);
+        println!("{}", plot["plot"].as_str().unwrap());
+    }
+}
+
 /// A horizontal bar for each name: the median, with a line from the least to the largest.
 pub fn bars(file: &str, title: &str, unit: &str, bars: &[(String, Vec<f64>)]) {
+    show(json!({ "plot": file, "title": title, "unit": unit, "bars": bars }));
+}
+
+/// A line for each name, both axes in powers of ten.
+pub fn lines(file: &str, title: &str, axes: [&str; 2], lines: &[(&str, Vec<(f64, f64)>)]) {
+    show(json!({ "plot": file, "title": title, "axes": axes, "lines": lines }));
+}
+
+fn show(plot: Value) {
+    super::say(&plot);
+    draw(&plot);
+}
+
+fn draw(plot: &Value) {
+    let text = |name: &str| plot[name].as_str().unwrap();
+    match plot["bars"].clone() {
+        Value::Null => {
+            let [x, y] = ["0", "1"].map(|axis| plot.pointer(&format!("/axes/{axis}")).unwrap());
+            let axes = [x, y].map(|axis| axis.as_str().unwrap());
+            let lines = serde_json::from_value(plot["lines"].clone()).unwrap();
+            draw_lines(text("plot"), text("title"), axes, lines);
+        }
+        bars => {
+            let bars = serde_json::from_value(bars).unwrap();
+            draw_bars(text("plot"), text("title"), text("unit"), bars);
+        }
+    }
+}
+
+fn draw_bars(file: &str, title: &str, unit: &str, bars: Vec<(String, Vec<f64>)>) {
     let largest = bars.iter().flat_map(|(_, values)| values).copied().fold(0.0, f64::max);
     let rows = i32::try_from(bars.len()).unwrap();
     let path = super::directory().join(file);
@@ -46,7 +93,7 @@ pub fn bars(file: &str, title: &str, unit: &str, bars: &[(String, Vec<f64>)]) {
         .label_style(FONT)
         .draw()
         .unwrap();
-    for (row, (_, values)) in (0..rows).rev().zip(bars) {
+    for (row, (_, values)) in (0..rows).rev().zip(&bars) {
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
         let (least, middle) = (sorted[0], sorted[sorted.len() / 2]);
@@ -64,8 +111,7 @@ pub fn bars(file: &str, title: &str, unit: &str, bars: &[(String, Vec<f64>)]) {
     area.present().unwrap();
 }
 
-/// A line for each name, both axes in powers of ten.
-pub fn lines(file: &str, title: &str, axes: [&str; 2], lines: &[(&str, Vec<(f64, f64)>)]) {
+fn draw_lines(file: &str, title: &str, axes: [&str; 2], lines: Vec<(String, Vec<(f64, f64)>)>) {
     let all = || lines.iter().flat_map(|(_, points)| points);
     let least = |of: fn(&(f64, f64)) -> f64| all().map(of).fold(f64::MAX, f64::min) / 1.5;
     let most = |of: fn(&(f64, f64)) -> f64| all().map(of).fold(0.0, f64::max) * 1.5;
@@ -83,7 +129,7 @@ pub fn lines(file: &str, title: &str, axes: [&str; 2], lines: &[(&str, Vec<(f64,
     mesh(&mut chart, axes);
     for ((name, points), colour) in lines.iter().zip(COLOURS) {
         let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3);
-        chart.draw_series(line).unwrap().label(*name).legend(move |(x, y)| {
+        chart.draw_series(line).unwrap().label(name).legend(move |(x, y)| {
             PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2))
         });
     }
