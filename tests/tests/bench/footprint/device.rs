@@ -68,10 +68,18 @@ fn row() -> [Cell; 4] {
     let stock =
         format!("ctr images pull --plain-http {}", image.replace(&registry.host, &by_guest));
     let skiff = format!("skiff pull --lazy=never --accelerator {url} {image}");
-    // Each on a device that has nothing.
-    let [stock, skiff] = [stock, skiff].map(|pull| {
+    // Each on a device that has nothing. They boot at once, and pull one after the other.
+    let boot = || {
         let mut device = Device::boot(&sandbox, &Setup::new(model, Kernel::Old));
         device.wait_for_containerd();
+        device
+    };
+    let mut devices = std::thread::scope(|scope| {
+        let other = scope.spawn(boot);
+        [boot(), other.join().unwrap()]
+    });
+    let [stock, skiff] = [(stock, 0), (skiff, 1)].map(|(pull, number)| {
+        let device = &mut devices[number];
         let answer = device.run(&format!("PULL='{pull}'\n{MEASURE}"));
         assert!(answer.status == 0, "{pull}: {}", answer.text());
         let numbers: Vec<f64> =

@@ -6,6 +6,7 @@
 mod device;
 
 use crate::report::{Cell, Table};
+use skiff_tests::fleet;
 use skiff_tests::harness::{
     Accelerator, Containerd, Registry, Sandbox, Skiff, SkiffDaemon, Usage, images, run,
 };
@@ -67,9 +68,8 @@ fn row(image: &str) -> [Cell; 10] {
     let device = Containerd::start(&sandbox);
     let skiff = Skiff::containerd(&sandbox, &device.socket());
     let url = accelerator.url();
-    // Once, so that the accelerator has the image.
-    let other = Skiff::root(&sandbox, &sandbox.directory("root"));
-    other.pull(&[&image], &url).ok("pull");
+    // Once, so that the accelerator has the image; to somebody who keeps nothing of it.
+    fleet::deploy(&accelerator.address, &fleet::request(&image, &[]));
     let mut pull = skiff.command(&["pull", &image, "--lazy=never", "--accelerator", &url]);
     let (eager, meanwhile) = beside(&device, || Usage::run(&mut pull));
 
