@@ -23,6 +23,8 @@ pub enum Compression {
     Plain,
     /// One gzip member.
     Gzip,
+    /// The same with the least effort, for large layers that can't be compressed anyway.
+    Quick,
     /// Several gzip members, cut at every so many bytes of the archive.
     Members(usize),
     /// One zstd frame.
@@ -310,7 +312,7 @@ impl Layout {
         for layer in &image.layers {
             diff_ids.push(digest(&layer.tar));
             let media_type = match (docker, layer.compression) {
-                (true, Compression::Gzip | Compression::Members(_)) => {
+                (true, Compression::Gzip | Compression::Quick | Compression::Members(_)) => {
                     "application/vnd.docker.image.rootfs.diff.tar.gzip"
                 }
                 (true, _) => "application/vnd.docker.image.rootfs.diff.tar",
@@ -384,13 +386,16 @@ fn name_of(descriptor: &Value) -> &str {
 }
 
 fn compressed(layer: &Layer) -> Vec<u8> {
-    let gzip = |bytes: &[u8]| {
-        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    let gzip_at = |level: u32, bytes: &[u8]| {
+        let level = flate2::Compression::new(level);
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), level);
         writer.write_all(bytes).unwrap();
         writer.finish().unwrap()
     };
+    let gzip = |bytes: &[u8]| gzip_at(6, bytes);
     match layer.compression {
         Compression::Plain => layer.tar.clone(),
+        Compression::Quick => gzip_at(1, &layer.tar),
         Compression::Gzip => gzip(&layer.tar),
         Compression::Members(every) => layer.tar.chunks(every).flat_map(gzip).collect(),
         Compression::Zstd => zstd::encode_all(layer.tar.as_slice(), 3).unwrap(),

@@ -10,11 +10,11 @@ use skiff_tests::layout::{Compression, Image, Layer, Layout};
 use skiff_tests::tarball::{Entry, archive};
 
 /// Files, and bytes of all together.
-const SIZES: [(usize, usize); 3] = [(100, 10_000_000), (100, 100_000_000), (100, 500_000_000)];
+const SIZES: [(usize, usize); 3] = [(100, 10_000_000), (100, 100_000_000), (100, 250_000_000)];
 const FILES: [(usize, usize); 3] =
     [(1_000, 20_000_000), (10_000, 20_000_000), (50_000, 20_000_000)];
 /// And of the long form.
-const LONG: [(usize, usize); 2] = [(100, 2_000_000_000), (200_000, 20_000_000)];
+const LONG: [(usize, usize); 3] = [(100, 500_000_000), (100, 2_000_000_000), (200_000, 20_000_000)];
 
 /// What was measured of one image.
 struct Costs {
@@ -77,7 +77,7 @@ fn measure(files: usize, bytes: usize) -> Costs {
         .enumerate()
         .map(|(number, chunk)| Entry::file(&format!("{:03}/{number}", number / 1000), chunk))
         .collect();
-    let layer = Layer { tar: archive(&entries), compression: Compression::Gzip };
+    let layer = Layer { tar: archive(&entries), compression: Compression::Quick };
     layout.add("v1", &Image::new(vec![layer]));
     drop((content, entries));
     let (registry, directory) = (format!("oci:{}", layouts.display()), sandbox.directory("data"));
@@ -85,7 +85,7 @@ fn measure(files: usize, bytes: usize) -> Costs {
     let ingest = Usage::run(&mut Accelerator::ingesting(&registry, &data, "grown:v1"));
     let accelerator = Accelerator::start_with(&directory, &registry, &[]);
     let skiff = Skiff::root(&sandbox, &sandbox.directory("root"));
-    let pull = ["pull", "grown:v1", "--accelerator", &accelerator.url()];
+    let pull = ["pull", "grown:v1", "--lazy=never", "--accelerator", &accelerator.url()];
     let agent = Usage::run(&mut skiff.command(&pull));
     let serve = Usage::of(accelerator.id());
     Costs { files, bytes, ingest, serve, agent }
