@@ -1,14 +1,13 @@
 //! Applications: containers that are deployed together, beside one after the other. First the bytes, then the time until all
-//! of their services answer, over the link.
+//! of their services answer, over the link. Both need the same images in the same place, and the devices that were
+//! brought them for the bytes tell what is opened.
 
 use super::ground::{Ground, LIMIT, start_afresh};
-use super::link;
-use super::opened::Opened;
 use super::report::{Cell, Table};
+use super::{link, opened};
 use skiff_tests::harness::{
-    Accelerator, Containerd, Fault, Registry, Relay, Sandbox, Skiff, images, run, wait_for,
+    Accelerator, Containerd, Fault, Outcome, Relay, Sandbox, Skiff, run, wait_for,
 };
-use skiff_tests::layout::Layout;
 use skiff_tests::service::{MARIADB, NGINX, NODE_RED};
 use std::time::Instant;
 
@@ -16,6 +15,10 @@ use std::time::Instant;
 const SHOP: &str = "shop";
 
 pub(super) fn tables() {
+    let ground = Ground::new(&[NGINX, NODE_RED, MARIADB], &["new"]);
+    let sandbox = Sandbox::new();
+    let device = Containerd::start_in(&sandbox, &ground.wan.cloud);
+    let skiff = Skiff::containerd(&sandbox, &device.socket());
     let mut table = Table::new(
         "applications",
         "Applications, MB on the wire (requests)",
@@ -27,68 +30,82 @@ pub(super) fn tables() {
             "Skiff, deployed together",
         ],
     );
-    for services in [&["nginx", "node-red"][..], &["nginx", "mariadb", "node-red"]] {
-        table.row(&services.join(" + "), &bytes(services));
+    // Not over the link.
+    let rows = ground.wan.cloud.inside(|| bytes(&ground, &sandbox, &skiff));
+    let names: Vec<&str> = ground.pairs.iter().map(|pair| pair.service.name).collect();
+    for (count, cells) in rows {
+        table.row(&names[..count].join(" + "), &cells);
     }
     table.print();
-    times();
+
+    // Only now: what is hot is sent first, which may change how well it can be compressed.
+    for pair in &ground.pairs {
+        opened::tell(&ground, pair, &device, &skiff);
+    }
+    drop(device);
+    times(&ground);
 }
 
-fn bytes(services: &[&str]) -> [Cell; 4] {
-    let sandbox = Sandbox::new();
-    let registry = Registry::start(&sandbox);
-    let references: Vec<String> = services
-        .iter()
-        .map(|service| registry.push(&Layout::open(&images(), service), "new"))
-        .collect();
-    let data = sandbox.directory("accelerator");
-    let url = format!("http://{}", registry.host);
-    let accelerator = Accelerator::start_with(&data, &url, &[]);
-
-    let device = Containerd::start(&sandbox);
-    let relay = Relay::start(&registry.host, Fault::None);
-    for service in services {
-        device.pull(&format!("{}/{service}:new", relay.address));
-    }
-    let counts = relay.counts();
-
-    let pulled = |skiff: &Skiff, reference: &String| {
-        let outcome = skiff.pull(&[reference], &accelerator.url()).ok(reference);
-        outcome.number("bytes_received") + outcome.number("bytes_sent")
+/// Of the first two images, and of all three. `one` is a device that has nothing, and has all images after that.
+/// These numbers do not depend on how fast anything is, so both sides work at once.
+fn bytes(ground: &Ground, sandbox: &Sandbox, one: &Skiff) -> [(usize, [Cell; 4]); 2] {
+    let references = references(ground);
+    let url = ground.knowing.url();
+    let root = || Skiff::root(sandbox, &sandbox.directory("root"));
+    let of = |outcome: &Outcome| outcome.number("bytes_received") + outcome.number("bytes_sent");
+    let pulled = |skiff: &Skiff, image: &String| of(&skiff.pull(&[image], &url).ok(image));
+    let stock = || {
+        let device = Containerd::start(sandbox);
+        let relay = Relay::start(&ground.registry.host, Fault::None);
+        let pulled = |image: &String| {
+            device.pull(&image.replace(&ground.registry.host, &relay.address.to_string()));
+            let counts = relay.counts();
+            counts.up + counts.down
+        };
+        references.iter().map(pulled).collect::<Vec<_>>()
     };
-    let root = || Skiff::root(&sandbox, &sandbox.directory("root"));
-    let empty: u64 = references.iter().map(|reference| pulled(&root(), reference)).sum();
-    let one = root();
-    let after: u64 = references.iter().map(|reference| pulled(&one, reference)).sum();
-
-    set(&accelerator, &references.iter().map(String::as_str).collect::<Vec<_>>());
-    let outcome = root().run(&["deploy", SHOP, "--json", "--accelerator", &accelerator.url()]);
-    let outcome = outcome.ok("deploy");
-    let together = outcome.number("bytes_received") + outcome.number("bytes_sent");
+    let skiff = || {
+        let on_one: Vec<u64> = references.iter().map(|image| pulled(one, image)).collect();
+        // The first came to an empty device.
+        let others = references[1..].iter().map(|image| pulled(&root(), image));
+        let empty: Vec<u64> = on_one[..1].iter().copied().chain(others).collect();
+        let together = [2, 3].map(|count| {
+            set(&ground.knowing, &references[..count]);
+            let outcome = root().run(&["deploy", SHOP, "--json", "--accelerator", &url]);
+            let outcome = outcome.ok("deploy");
+            (of(&outcome), outcome.number("requests"))
+        });
+        (on_one, empty, together)
+    };
+    let (stock, (on_one, empty, together)) = std::thread::scope(|scope| {
+        let stock = scope.spawn(stock);
+        let skiff = skiff();
+        (stock.join().unwrap(), skiff)
+    });
     let requests = |count: u64| [Cell::number(count as f64, "requests", 0)];
-    let many = services.len() as u64;
-    [
-        Cell::bytes(counts.up + counts.down),
-        Cell::bytes(empty).with(requests(many)),
-        Cell::bytes(after).with(requests(many)),
-        Cell::bytes(together).with(requests(outcome.number("requests"))),
-    ]
+    let row = |(count, (together, asked)): (usize, (u64, u64))| {
+        let sum =
+            |bytes: &[u64]| Cell::bytes(bytes[..count].iter().sum()).with(requests(count as u64));
+        let together = Cell::bytes(together).with(requests(asked));
+        (count, [Cell::bytes(stock[count - 1]), sum(&empty), sum(&on_one), together])
+    };
+    [(2, together[0]), (3, together[1])].map(row)
+}
+
+fn references(ground: &Ground) -> Vec<String> {
+    ground.pairs.iter().map(|pair| pair.new.clone()).collect()
 }
 
 /// Tells the accelerator what the application is.
-fn set(accelerator: &Accelerator, references: &[&str]) {
+fn set(accelerator: &Accelerator, references: &[String]) {
     let data = accelerator.data();
     let set = ["app", "--data", data.to_str().unwrap(), "set", SHOP];
-    run(Accelerator::program(), &[&set[..], references].concat());
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    run(Accelerator::program(), &[&set[..], &references].concat());
 }
 
-fn times() {
-    let ground = Ground::new(&[NGINX, MARIADB, NODE_RED]);
-    for pair in &ground.pairs {
-        Opened::record(&ground, pair);
-    }
-    let references: Vec<&str> = ground.pairs.iter().map(|pair| pair.new.as_str()).collect();
-    set(&ground.knowing, &references);
+fn times(ground: &Ground) {
+    set(&ground.knowing, &references(ground));
     let url = ground.knowing.url();
     let lazily = ["--lazy=require", "--accelerator", &url];
     let mut table = Table::new(
@@ -99,7 +116,7 @@ fn times() {
     );
     table.row(
         "Skiff, lazy, one after the other",
-        &time(&ground, |skiff, image| {
+        &time(ground, |skiff, image| {
             if let Some(image) = image {
                 skiff.run(&[&["pull", image][..], &lazily].concat()).ok("pull");
             }
@@ -107,7 +124,7 @@ fn times() {
     );
     table.row(
         "Skiff, lazy, deployed together",
-        &time(&ground, |skiff, image| {
+        &time(ground, |skiff, image| {
             if image.is_none() {
                 skiff.run(&[&["deploy", SHOP][..], &lazily].concat()).ok("deploy");
             }

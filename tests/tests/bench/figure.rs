@@ -10,10 +10,13 @@ use skiff_tests::service::MARIADB;
 use std::time::Duration;
 
 pub(super) fn tables() {
-    let ground = Ground::new(&[MARIADB]);
+    let ground = Ground::new(&[MARIADB], &["new"]);
     let pair = &ground.pairs[0];
-    let opened = Opened::record(&ground, pair);
-    let merged = ground.merge(pair);
+    let stocked = ground.stocked(pair);
+    let (opened, merged) = std::thread::scope(|scope| {
+        let merged = scope.spawn(|| ground.merge(pair, &stocked));
+        (Opened::record(&ground, pair, false), merged.join().unwrap())
+    });
     let peers = peers();
     let mut ways =
         vec![Way::Stock, Way::Merged, Way::Eager, Way::Predicted, Way::Recorded, Way::Local];
@@ -26,7 +29,10 @@ pub(super) fn tables() {
         for (way, found) in ways.iter().zip(&mut found) {
             // What brings everything takes long, and hardly differs.
             if !way.is_whole() || turn % 2 == 0 {
-                found.push(ground.start(pair, &merged, *way, false));
+                found.push(match way {
+                    Way::Local => ground.start_stocked(pair, &stocked),
+                    way => ground.start(pair, &merged, *way, false),
+                });
             }
         }
     }

@@ -30,7 +30,7 @@ pub enum Way<'p> {
     Predicted,
     /// The same, and it is known what it opens.
     Recorded,
-    /// It was there before.
+    /// It was there before, on [`Ground::stocked`].
     Local,
     /// By somebody else's program.
     Peer(&'p Peer),
@@ -71,7 +71,7 @@ pub struct Run {
 pub struct Pair {
     /// The service.
     pub service: Service,
-    /// The image before.
+    /// The image before; not all grounds have it.
     pub old: String,
     /// The image that is started.
     pub new: String,
@@ -93,31 +93,40 @@ pub struct Ground {
 }
 
 impl Ground {
-    pub fn new(services: &[Service]) -> Self {
+    /// With these of the services' tags, `old` and `new`, which the accelerators have read.
+    pub fn new(services: &[Service], tags: &[&str]) -> Self {
         let sandbox = Sandbox::new();
         let wan = link::wan();
         let registry = Registry::start_in(&sandbox, &wan.cloud, Wan::CLOUD);
-        let push = |service: &Service| {
-            let layout = Layout::open(&images(), service.name);
-            let push = |tag| wan.cloud.inside(|| registry.push(&layout, tag));
-            Pair { service: *service, old: push("old"), new: push("new") }
-        };
-        let pairs: Vec<Pair> = services.iter().map(push).collect();
         let url = format!("http://{}", registry.host);
-        let [knowing, guessing] = ["knowing", "guessing"].map(|name| {
-            let data = sandbox.directory(name);
-            for image in pairs.iter().flat_map(|pair| [&pair.old, &pair.new]) {
-                wan.cloud.inside(|| Accelerator::ingest(&url, &data.join("data"), image));
+        let data = sandbox.directory("knowing");
+        let mut pairs = Vec::new();
+        for service in services {
+            let layout = Layout::open(&images(), service.name);
+            let name = |tag| format!("{}/{}:{tag}", registry.host, service.name);
+            for tag in tags {
+                let image = wan.cloud.inside(|| registry.push(&layout, tag));
+                wan.cloud.inside(|| Accelerator::ingest(&url, &data.join("data"), &image));
             }
-            Accelerator::start_at(&data, &url, &wan.cloud, Wan::CLOUD)
-        });
+            pairs.push(Pair { service: *service, old: name("old"), new: name("new") });
+        }
+        // What one has read the other need not read, too.
+        let other = sandbox.directory("guessing");
+        run("cp", &["-a", data.join("data").to_str().unwrap(), other.to_str().unwrap()]);
+        let [knowing, guessing] =
+            [data, other].map(|data| Accelerator::start_at(&data, &url, &wan.cloud, Wan::CLOUD));
         Self { knowing, guessing, registry, wan, sandbox, pairs }
     }
 
-    /// Puts the new image into the registry with all its layers as one.
-    pub fn merge(&self, pair: &Pair) -> String {
-        let device = Containerd::start_in(&self.sandbox, &self.wan.cloud);
+    /// A device that has the new image, from stock containerd, but not over the link.
+    pub fn stocked(&self, pair: &Pair) -> Containerd {
+        let device = Containerd::start_in(&self.sandbox, &self.wan.device);
         self.wan.cloud.inside(|| device.pull(&pair.new));
+        device
+    }
+
+    /// Puts the new image into the registry with all its layers as one, made from a device that has it.
+    pub fn merge(&self, pair: &Pair, device: &Containerd) -> String {
         let mounted = device.mount(&pair.new);
         let tar = self.sandbox.directory("merged").join("layer.tar");
         let [directory, archive] = [&mounted.path, &tar].map(|path| path.to_str().unwrap());
@@ -173,26 +182,38 @@ impl Ground {
             } else if updates {
                 skiff.pull(&[&pair.old], &url).ok("the old image");
             }
-            if matches!(way, Way::Local) {
-                device.pull(&pair.new);
-            }
         });
         let lazy = matches!(way, Way::Predicted | Way::Recorded);
         let _daemon = lazy.then(|| self.daemon(&skiff));
         let image = if matches!(way, Way::Merged) { merged } else { &pair.new };
+        self.run(pair, &device, image, || match way {
+            Way::Stock | Way::Merged => stock(&device, image),
+            Way::Eager => drop(skiff.pull(&[image], &url).ok("pull")),
+            Way::Predicted | Way::Recorded => {
+                let pull = ["pull", image, "--lazy=require", "--accelerator", &url];
+                skiff.run(&pull).ok("lazy pull");
+            }
+            Way::Local | Way::Peer(_) => unreachable!("{way:?} brings nothing here"),
+        })
+    }
+
+    /// Starts the new image on a device that has it.
+    pub fn start_stocked(&self, pair: &Pair, device: &Containerd) -> Run {
+        self.run(pair, device, &pair.new, || {})
+    }
+
+    fn run(
+        &self,
+        pair: &Pair,
+        device: &Containerd,
+        image: &str,
+        bring: impl FnOnce() + Send,
+    ) -> Run {
         start_afresh();
         let before = self.wan.link.counts()[0].bytes;
         self.wan.device.inside(|| {
             let pulled = Instant::now();
-            match way {
-                Way::Stock | Way::Merged => stock(&device, image),
-                Way::Eager => drop(skiff.pull(&[image], &url).ok("pull")),
-                Way::Predicted | Way::Recorded => {
-                    let pull = ["pull", image, "--lazy=require", "--accelerator", &url];
-                    skiff.run(&pull).ok("lazy pull");
-                }
-                Way::Local | Way::Peer(_) => {}
-            }
+            bring();
             let started = Instant::now();
             let _container = device.container(image, "service");
             assert!(wait_for(LIMIT, || pair.service.answers()), "{} is silent", pair.service.name);

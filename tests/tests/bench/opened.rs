@@ -3,6 +3,7 @@
 use super::ground::{Ground, Pair};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
 use skiff_tests::harness::{Containerd, Outcome, Sandbox, Skiff};
 use std::collections::HashSet;
 use std::io::Write;
@@ -23,23 +24,26 @@ pub struct Sizes {
 pub struct Opened {
     /// All of them.
     pub all: Sizes,
-    /// Those with contents that the old image does not have.
+    /// Those with contents that the old image does not have, if there is one.
     pub changed: Sizes,
 }
 
 impl Opened {
-    /// Pulls and starts the image in the cloud, and tells that accelerator what was opened that should know it.
-    pub fn record(ground: &Ground, pair: &Pair) -> Self {
+    /// Pulls and starts the image in the cloud, and tells that accelerator what was opened that should know it. `updates`
+    /// says whether the ground has the old image.
+    pub fn record(ground: &Ground, pair: &Pair, updates: bool) -> Self {
         let sandbox = Sandbox::new();
         let device = Containerd::start_in(&sandbox, &ground.wan.cloud);
         let skiff = Skiff::containerd(&sandbox, &device.socket());
         let url = ground.knowing.url();
-        for image in [&pair.old, &pair.new] {
+        let mut old = HashSet::new();
+        for image in updates.then_some(&pair.old).into_iter().chain([&pair.new]) {
             ground.wan.cloud.inside(|| skiff.pull(&[image], &url).ok("pull"));
         }
-        let old: HashSet<_> =
-            device.tree(&pair.old).nodes.values().filter_map(|node| node.content).collect();
-        let new = device.tree(&pair.new);
+        if updates {
+            let tree = device.tree(&pair.old);
+            old.extend(tree.nodes.values().filter_map(|node| node.content));
+        }
         let list = trace(ground, pair, &device, &skiff, &["--print"]).stdout;
         trace(ground, pair, &device, &skiff, &["--accelerator", &url]);
 
@@ -51,13 +55,18 @@ impl Opened {
             encoder.write_all(&content).unwrap();
             let (bytes, gzip) = (content.len() as u64, encoder.finish().unwrap().len() as u64);
             opened.all.add(bytes, gzip);
-            let digest = new.nodes.get(path.as_bytes()).and_then(|node| node.content);
-            if digest.is_none_or(|digest| !old.contains(&digest)) {
+            let digest: [u8; 32] = Sha256::digest(&content).into();
+            if !old.contains(&digest) {
                 opened.changed.add(bytes, gzip);
             }
         }
         opened
     }
+}
+
+/// Only starts the new image on a device in the cloud that has it, and tells that accelerator what is opened.
+pub fn tell(ground: &Ground, pair: &Pair, device: &Containerd, skiff: &Skiff) {
+    trace(ground, pair, device, skiff, &["--accelerator", &ground.knowing.url()]);
 }
 
 impl Sizes {

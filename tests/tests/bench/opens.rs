@@ -96,7 +96,7 @@ fn files(mounted: &Path, device: &Containerd, image: &str) -> Vec<(PathBuf, u64)
 
 fn cold(service: Service) -> [Cell; 6] {
     let (round_trip, rate) = (link::round_trip(), link::rate() as f64);
-    let ground = Ground::new(&[service]);
+    let ground = Ground::new(&[service], &["new"]);
     let new = &ground.pairs[0].new;
     let sandbox = Sandbox::new();
     // What the files are, from a device that has them.

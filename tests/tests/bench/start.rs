@@ -30,8 +30,8 @@ pub(super) fn table() {
         &["stock", "Skiff, everything first", "lazy, recorded"],
     );
     for service in services {
-        let ground = Ground::new(&[service]);
-        let opened = Opened::record(&ground, &ground.pairs[0]);
+        let ground = Ground::new(&[service], &["old", "new"]);
+        let opened = Opened::record(&ground, &ground.pairs[0], true);
         fresh.row(service.name, &row(&ground, opened.all, false));
         update.row(service.name, &row(&ground, opened.changed, true));
     }
