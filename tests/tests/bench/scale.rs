@@ -130,7 +130,11 @@ fn row(
             let update = move |number: usize| {
                 let (reference, digest) = &held[number % held.len()];
                 let request = fleet::request(&cloud.new, &[(reference, *digest)]);
-                fleet::deploy(&accelerators[number % accelerators.len()].address, &request)
+                let accelerator = &accelerators[number % accelerators.len()];
+                let bytes = fleet::deploy(&accelerator.address, &request);
+                // Whoever is refused gets a short answer, which must not count.
+                assert!(bytes >= NEW * BYTES as u64, "an update of {bytes} bytes");
+                bytes
             };
             scope.spawn(move || (0..turns).map(|turn| update(number + turn * devices)).sum())
         };
