@@ -1,7 +1,7 @@
 //! `make bench`: what Skiff does in numbers, on real images, each beside what people use today, in the same
 //! run. Prints Markdown tables; those of bytes are exact and repeat, those of time are ratios.
 //! `make bench PARTS="updates ingest"` runs some of it, `PARTS=all` everything. `SKIFF_RUNS=1` makes `figure` and `start`
-//! quick, `SKIFF_RUNS=99` exact; `SKIFF_SERVICES="mariadb"` is one service of `start`. The link is `link`'s, and what
+//! quick, `SKIFF_RUNS=99` exact; `SKIFF_SERVICES="mariadb"` is one service of `start` and `footprint`. The link is `link`'s, and what
 //! becomes of the numbers is `report`'s.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
 
@@ -102,6 +102,11 @@ fn processors() -> Duration {
 /// How often what takes long is measured, if nobody says so.
 fn runs(default: usize) -> usize {
     std::env::var("SKIFF_RUNS").map_or(default, |runs| runs.parse().unwrap())
+}
+
+/// The services that are measured where there is a choice, if nobody says which.
+fn services(default: &str) -> String {
+    std::env::var("SKIFF_SERVICES").unwrap_or_else(|_| default.to_owned())
 }
 
 /// The middle one.

@@ -12,7 +12,7 @@ use super::{link, median, runs};
 use skiff_tests::service::{MARIADB, NGINX, NODE_RED};
 
 pub(super) fn table() {
-    let chosen = std::env::var("SKIFF_SERVICES").unwrap_or_default();
+    let chosen = super::services("");
     let services: Vec<_> = [NGINX, MARIADB, NODE_RED]
         .into_iter()
         .filter(|service| chosen.is_empty() || chosen.split(' ').any(|name| name == service.name))

@@ -46,7 +46,7 @@ pub(super) fn tables() {
             "ratio of lazy",
         ],
     );
-    for image in ["nginx", "mariadb", "node-red"] {
+    for image in crate::services("nginx mariadb").split_whitespace() {
         table.row(image, &row(image));
     }
     table.print();
