@@ -1,7 +1,7 @@
 //! Packs: what is cut out of a plan's content space, encoded, cached and sent.
 //!
 //! ```text
-//! space ──cut──▶ pieces ──read──▶ ≤ 1 MiB ──deflate──▶ framed ──▶ cache ──ahead──▶ answer
+//! space ──cut──▶ pieces ──read──▶ ≤ 1 MiB ──encode──▶ framed ──▶ cache ──ahead──▶ answer
 //! ```
 //!
 //! Encoding is the accelerator's greatest use of processors. It runs on blocking threads, of which
@@ -22,7 +22,7 @@
 //! | 10 | | | | 33.27 | 11 |
 //! | 12 | | | | 33.20 | 4-6 |
 //!
-//! Level 6 ([`crate::serve::PACK_LEVEL`]) keeps what is promised (a fresh pull's packs below its
+//! Level 6 ([`encoding::Levels`]) keeps what is promised (a fresh pull's packs below its
 //! gzip layers by more than the metadata stream, an update's within 1.05 of `gzip -9`) and is fast
 //! enough for a fleet's first device on a fast link. A level from 10 on saves 3 to 4 % more for
 //! eight times the work, which pays where links are slow and many devices share the packs.
@@ -30,4 +30,6 @@
 pub mod ahead;
 pub mod cut;
 pub mod deflate;
+pub mod encoding;
 pub mod framed;
+pub mod zstd;
