@@ -3,6 +3,7 @@
 
 use crate::mapped::Mapped;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, compress_bound};
 
@@ -12,12 +13,22 @@ pub const BEST: i32 = 19;
 /// The window's logarithm: a pack.
 const WINDOW_LOG: u32 = skiff_protocol::limits::MAX_PACK.ilog2();
 
+/// Compressors that nobody uses now: as many as encoded at once. Each has some ten megabytes of tables, which glibc's allocator would
+/// keep for each thread if they came and went (see [`crate::mapped`]).
+static IDLE: Mutex<Vec<Compressor<'static>>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<Compressor<'static>>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Encodes `bytes` as one frame. Levels are zstd's, 1 to [`BEST`].
 ///
 /// # Errors
 /// The system has no memory.
 pub fn encode(bytes: &[u8], level: i32) -> io::Result<Mapped> {
-    let mut compressor = Compressor::new(level.clamp(1, BEST))?;
+    let used = idle().pop();
+    let mut compressor = used.unwrap_or_default();
+    compressor.set_compression_level(level.clamp(1, BEST))?;
     for parameter in [
         CParameter::WindowLog(WINDOW_LOG),
         CParameter::ContentSizeFlag(true),
@@ -28,6 +39,7 @@ pub fn encode(bytes: &[u8], level: i32) -> io::Result<Mapped> {
     }
     let mut encoded = Mapped::zeroed(compress_bound(bytes.len()))?;
     let len = compressor.compress_to_buffer(bytes, &mut encoded[..])?;
+    idle().push(compressor);
     Ok(encoded.cut(0, len))
 }
 

@@ -272,6 +272,7 @@ async fn a_database_of_the_first_version_is_taken_over() {
             "DROP TABLE hot_sets",
             "DROP TABLE predictions",
             "DROP TABLE uses",
+            "DROP TABLE sent",
             "DELETE FROM _sqlx_migrations WHERE version > 1",
         ] {
             either!(store, |pool| sqlx::query(sql).execute(pool).await.map(drop)).unwrap();
