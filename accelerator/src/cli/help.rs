@@ -60,7 +60,7 @@ Options:
   --class CLASS        `hot`: for devices of this class only
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
   --level N            how hard packs are compressed for agents without zstd, 1 to 12; default 6
-  --zstd-level N       how hard for the others, 1 to 19; default 9
+  --zstd-level N       how hard for the others, 1 to 19; default 7
   -h, --help           this text
   -V, --version        the version
 

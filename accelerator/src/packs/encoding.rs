@@ -20,7 +20,7 @@ pub struct Levels {
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { deflate: 6, zstd: 9 }
+        Self { deflate: 6, zstd: 7 }
     }
 }
 
