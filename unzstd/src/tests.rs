@@ -73,7 +73,7 @@ fn whatever_is_encoded_is_decoded_however_it_is_cut() {
     let mut used = Decoder::new();
     for (name, content) in contents() {
         let content = &content[..content.len().min(MAX_WINDOW)];
-        for level in [-5, 1, 3, 6, 12, 19, 22] {
+        for level in [-5, 1, 6, 19] {
             let encoded = encode(content, level, &[CParameter::WindowLog(20)]);
             for cut in [encoded.len().max(1), 32 << 10, 4099] {
                 let (made, done) = decode_by(&mut used, &encoded, content.len(), cut).unwrap();
@@ -168,7 +168,7 @@ fn a_bomb_gives_no_more_than_was_announced() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// It says the same however a damaged frame is cut, and after whatever it decoded before; and gives what zstd gives, too.
     #[test]
