@@ -23,7 +23,7 @@ use crate::store::{PostgresUrl, Store, StoreError};
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
-use skiff_protocol::request;
+use skiff_protocol::request::{self, Codecs};
 use skiff_protocol::response::FailureCode;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -413,13 +413,13 @@ impl Library for Images {
         self.hot_set(application, class, &platform, wanted, images).await
     }
 
-    async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), Refusal> {
-        let kept = self.ingest.store().measured(delta, bytes).await;
+    async fn measured(&self, delta: &Delta, codecs: Codecs, bytes: u64) -> Result<(), Refusal> {
+        let kept = self.ingest.store().measured(delta, codecs, bytes).await;
         kept.map_err(|error| Refusal::internal(&error))
     }
 
-    async fn sent_bytes(&self, delta: &Delta) -> Result<Option<u64>, Refusal> {
-        let bytes = self.ingest.store().sent_bytes(delta).await;
+    async fn sent_bytes(&self, delta: &Delta, codecs: Codecs) -> Result<Option<u64>, Refusal> {
+        let bytes = self.ingest.store().sent_bytes(delta, codecs).await;
         bytes.map_err(|error| Refusal::internal(&error))
     }
 

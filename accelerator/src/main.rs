@@ -10,6 +10,7 @@ use skiff_accelerator::cli::{self, Ahead, App, Command, Common, HELP, Hot, Metad
 use skiff_accelerator::hot::take;
 use skiff_accelerator::library::{Images, OpenError};
 use skiff_accelerator::meter::Meter;
+use skiff_accelerator::packs::encoding::Levels;
 use skiff_accelerator::registry::platform::{Platform, PlatformError};
 use skiff_accelerator::serve::refusal::Refusal;
 use skiff_accelerator::serve::{Service, bind};
@@ -71,8 +72,8 @@ async fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => say(HELP),
         Ok(Command::Version) => say(concat!("skiff-accelerator ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Serve { common, listen, level, ahead, traces, security }) => {
-            serve(common, listen, level, ahead, traces, security).await
+        Ok(Command::Serve { common, listen, levels, ahead, traces, security }) => {
+            serve(common, listen, levels, ahead, traces, security).await
         }
         Ok(Command::Ingest { common, platform, images }) => ingest(common, &platform, images).await,
         Ok(Command::App { metadata, action }) => app(&metadata, action).await,
@@ -181,7 +182,7 @@ fn guard(security: Security) -> Result<(Gate, Option<Tls>, Signers), Failed> {
 async fn serve(
     common: Common,
     listen: SocketAddr,
-    level: i32,
+    levels: Levels,
     ahead: Ahead,
     traces: bool,
     security: Security,
@@ -209,7 +210,7 @@ async fn serve(
     let stop = async move {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     };
-    let mut service = Service::new(Arc::clone(&images), level).behind(gate).signing(signers);
+    let mut service = Service::new(Arc::clone(&images), levels).behind(gate).signing(signers);
     if let Some(tls) = tls {
         service = service.over(tls);
     }

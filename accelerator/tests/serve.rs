@@ -13,11 +13,12 @@ mod reports;
 
 use common::memory::{Files, Memory, sha256};
 use common::{Answer, ask, check, get, post, ranges, request};
-use skiff_accelerator::serve::{PACK_LEVEL, Service};
+use skiff_accelerator::packs::encoding::Levels;
+use skiff_accelerator::serve::Service;
 use skiff_protocol::limits::MAX_REQUEST;
 use skiff_protocol::record::Parent;
 use skiff_protocol::request::{Codecs, DeployRequest, Held, Part, Purpose, Want};
-use skiff_protocol::response::{FailureCode, Notice};
+use skiff_protocol::response::{Codec, FailureCode, Notice};
 use skiff_protocol::{Digest, MEDIA_TYPE, Version};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ fn serve(runtime: &tokio::runtime::Runtime) -> SocketAddr {
 fn serve_from(runtime: &tokio::runtime::Runtime, memory: Arc<Memory>) -> SocketAddr {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    runtime.spawn(Service::new(memory, PACK_LEVEL).run(listener, std::future::pending()));
+    runtime.spawn(Service::new(memory, Levels::default()).run(listener, std::future::pending()));
     address
 }
 
@@ -152,6 +153,69 @@ fn what_a_delta_took_is_the_next_estimate() {
 }
 
 #[test]
+fn a_device_gets_packs_that_it_decodes_and_others_are_not_its_own() {
+    let runtime = runtime();
+    let memory = Arc::new(Memory::new(&[("old", OLD), ("new", NEW)]));
+    let address = serve_from(&runtime, memory.clone());
+    let both = Codecs::DEFLATE.and(Codecs::ZSTD);
+    // An agent of before, one of today, one of some day; each asks twice, and gets what is cached then.
+    let of_before = Version { major: 1, minor: 4 };
+    let mut sizes = Vec::new();
+    for (version, codecs, codec, packs) in [
+        (of_before, Codecs::DEFLATE, Codec::Deflate, 4),
+        (Version::CURRENT, both, Codec::Zstd, 8),
+        (Version::CURRENT, Codecs(u32::MAX), Codec::Zstd, 8),
+        (Version::CURRENT, Codecs::DEFLATE, Codec::Deflate, 8),
+    ] {
+        for _ in 0..2 {
+            let answer = ask(address, &DeployRequest { version, codecs, ..request(&["old"], &[]) });
+            assert_eq!(answer.codecs, [codec; 4], "{codecs:?}");
+            assert_eq!(answer.check_packed(), 4);
+            assert_eq!(answer.plan.unwrap().version, version);
+            assert_eq!(memory.packs.lock().unwrap().len(), packs, "{codecs:?}");
+            sizes.push((codec, answer.bytes_from_plan, plan_id(&answer)));
+        }
+    }
+    // One plan for all, whatever they decode: so a device may go on with another codec.
+    assert!(sizes.iter().all(|(.., id)| *id == sizes[0].2));
+    let size = |codec| sizes.iter().rfind(|(of, ..)| *of == codec).unwrap().1;
+    assert_ne!(size(Codec::Deflate), size(Codec::Zstd));
+    let mut rest = request(&["old"], &[]);
+    rest.codecs = both;
+    rest.part = Part::Rest { plan: sizes[0].2, have: ranges(&[0, 2]) };
+    let answer = ask(address, &rest);
+    assert_eq!((answer.packs.len(), answer.codecs), (2, vec![Codec::Zstd; 2]));
+    rest.part = Part::Repair { plan: sizes[0].2, contents: ranges(&[2]) };
+    assert_eq!(ask(address, &rest).codecs, [Codec::Zstd]);
+}
+
+#[test]
+fn what_is_measured_for_one_codec_is_no_estimate_for_another() {
+    let runtime = runtime();
+    let memory = Arc::new(Memory::new(&[("old", OLD), ("new", NEW)]));
+    let address = serve_from(&runtime, memory.clone());
+    let mut update = request(&["new"], &[held("old")]);
+    let mut estimates = Vec::new();
+    for codecs in [Codecs::DEFLATE, Codecs::DEFLATE.and(Codecs::ZSTD)].repeat(2) {
+        update.codecs = codecs;
+        memory.packs.lock().unwrap().clear();
+        let answer = ask(address, &update);
+        estimates.push((answer.plan.unwrap().wire_bytes, answer.bytes_from_plan));
+    }
+    let is_good = estimates.iter().map(|(estimate, bytes)| is_near(*estimate, *bytes));
+    assert_eq!(is_good.collect::<Vec<_>>(), [false, false, true, true], "{estimates:?}");
+    // And a measurement is exact for the codec that it is asked with.
+    for codecs in [Codecs::DEFLATE, Codecs::DEFLATE.and(Codecs::ZSTD)] {
+        memory.packs.lock().unwrap().clear();
+        let mut measure = request(&["old"], &[]);
+        (measure.purpose, measure.codecs) = (Purpose::Measure, codecs);
+        let plan = ask(address, &measure).plan.unwrap();
+        let delivered = ask(address, &DeployRequest { codecs, ..request(&["old"], &[]) });
+        assert!(plan.exact && delivered.bytes_from_plan == plan.wire_bytes, "{codecs:?}");
+    }
+}
+
+#[test]
 fn a_budget_is_kept_to_the_byte() {
     let runtime = runtime();
     let address = serve(&runtime);
@@ -237,7 +301,7 @@ fn refusals_have_a_code_and_a_sentence() {
     let mut version = request(&["old"], &[]);
     version.version = Version { major: 9, minor: 0 };
     let mut codecs = request(&["old"], &[]);
-    codecs.codecs = Codecs(2);
+    codecs.codecs = Codecs::ZSTD;
     let mut application = request(&["old"], &[]);
     application.want = Want::Application("shop");
     let rows = [

@@ -12,7 +12,7 @@
 //! | `updates` | what an image's name pointed to before |
 //! | `trace` | what containers open while they start |
 //! | `http` | one POST and its streamed answer, over `async-h1` |
-//! | `inflate` | raw deflate in a fixed window |
+//! | `decode` | packs and the metadata stream, in fixed memory |
 //! | `spool` | the table of contents, on disk |
 //! | `apply` | writes entries and contents into snapshot directories |
 //! | `cold` | files that stand before their bytes are there, under leases |
@@ -37,11 +37,11 @@ pub mod cold;
 pub mod command;
 pub mod containerd;
 pub mod daemon;
+pub mod decode;
 pub mod exit;
 pub mod holder;
 pub mod http;
 pub mod hydrate;
-pub mod inflate;
 pub mod json;
 pub mod pause;
 pub mod platform;

@@ -11,7 +11,8 @@
 //!   payload      = one postcard message, or a slice of a byte stream         response
 //!   metadata     = the Metadata frames' payloads, joined, are one raw
 //!                  deflate stream of length-prefixed records                 record
-//!   pack         = a Pack frame, then PackData frames with its encoded bytes
+//!   pack         = a Pack frame, then PackData frames with its encoded bytes: raw
+//!                  deflate or, if the request offers it, a zstd frame
 //! trace report   = length-prefixed records                                   trace
 //! ```
 

@@ -26,7 +26,8 @@ pub const MAX_XATTRS: usize = 48 * 1024;
 /// Most uncompressed content bytes of a pack.
 pub const MAX_PACK: u32 = 1024 * 1024;
 
-/// Most encoded bytes of a pack: deflate's stored blocks add 5 bytes per 64 KiB at worst.
+/// Most encoded bytes of a pack: deflate's stored blocks add 5 bytes per 64 KiB at worst, zstd's raw
+/// ones 3 per 128 KiB.
 pub const MAX_ENCODED_PACK: u32 = MAX_PACK + 4096;
 
 /// Most images in one request.

@@ -83,6 +83,14 @@ pub struct Codecs(pub u32);
 impl Codecs {
     /// Raw deflate (RFC 1951), which every agent decodes.
     pub const DEFLATE: Self = Self(1);
+    /// A zstd frame (RFC 8878), since version 1.5.
+    pub const ZSTD: Self = Self(2);
+
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 
     /// Whether the set has this codec.
     pub const fn contains(self, other: Self) -> bool {

@@ -88,6 +88,8 @@ pub struct Pack {
 pub enum Codec {
     /// Raw deflate (RFC 1951).
     Deflate,
+    /// One zstd frame (RFC 8878), for a peer that offers [`Codecs::ZSTD`](crate::request::Codecs::ZSTD). Since version 1.5.
+    Zstd,
 }
 
 /// A signature of the table of contents, behind the metadata and before the packs: one for each key, at most

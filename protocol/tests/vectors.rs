@@ -113,6 +113,19 @@ fn requests() {
 }
 
 #[test]
+fn a_device_that_decodes_zstd() {
+    let mut request = request(Part::Whole);
+    request.version.minor = 5;
+    request.codecs = Codecs::DEFLATE.and(Codecs::ZSTD);
+    let mut buffer = [0; 1024];
+    let written = request.encode(&mut buffer).unwrap();
+    same("request-zstd", written);
+    let again = DeployRequest::decode(written).unwrap();
+    assert_eq!(again, request);
+    assert!(again.codecs.contains(Codecs::ZSTD) && again.codecs.contains(Codecs::DEFLATE));
+}
+
+#[test]
 fn contents_by_digest() {
     let digests = [A.0, B.0].concat();
     let mut request = request(Part::Contents);
@@ -246,6 +259,8 @@ fn responses() {
     message("notice", &Notice::HeldUnknown(3), &mut Vec::new());
     let pack = Pack { number: 7, codec: Codec::Deflate, len: 1 << 20, encoded_len: 400_000 };
     message("pack", &pack, &mut Vec::new());
+    let pack = Pack { codec: Codec::Zstd, encoded_len: 350_000, ..pack };
+    message("pack-zstd", &pack, &mut Vec::new());
     let complete = Complete { plan: B, trees: heapless::Vec::from_slice(&[A]).unwrap() };
     message("complete", &complete, &mut Vec::new());
     let failure = Failure { code: FailureCode::NotFound, message: "no such tag" };

@@ -20,7 +20,7 @@ pub fn request(image: &str, held: &[(&str, Digest)]) -> Vec<u8> {
             architecture: crate::layout::architecture(),
             variant: "",
         },
-        codecs: Codecs::DEFLATE,
+        codecs: Codecs::DEFLATE.and(Codecs::ZSTD),
         want: Want::Images(heapless::Vec::from_slice(&[image]).unwrap()),
         held: held.collect(),
         purpose: Purpose::Deliver,

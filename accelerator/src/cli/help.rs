@@ -6,7 +6,7 @@ skiff-accelerator: deltas of container images, beside an OCI registry
 
 Usage:
   skiff-accelerator serve  --registry REGISTRY --data DIR [--listen ADDR:PORT]
-                           [--database URL] [--cache-bytes N] [--level N]
+                           [--database URL] [--cache-bytes N] [--level N] [--zstd-level N]
                            [--platform OS/ARCH[/VARIANT]]... [--poll SECONDS] [--no-traces]
                            [--tls-cert FILE --tls-key FILE [--tls-client-ca FILE]] [--policy FILE]
                            [--sign-key FILE]...
@@ -59,7 +59,8 @@ Options:
   --no-traces          `serve`: refuse what devices report of what was opened (POST /v1/trace)
   --class CLASS        `hot`: for devices of this class only
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
-  --level N            how hard packs are compressed, 1 to 12; default 6
+  --level N            how hard packs are compressed for agents without zstd, 1 to 12; default 6
+  --zstd-level N       how hard for the others, 1 to 19; default 7
   -h, --help           this text
   -V, --version        the version
 

@@ -5,7 +5,7 @@ mod help;
 pub use help::HELP;
 
 use crate::access::TlsFiles;
-use crate::serve::PACK_LEVEL;
+use crate::packs::encoding::Levels;
 use crate::store::PostgresUrl;
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 use std::ffi::OsString;
@@ -27,7 +27,7 @@ pub enum Command {
         /// Where to listen.
         listen: SocketAddr,
         /// How hard packs are compressed.
-        level: i32,
+        levels: Levels,
         /// What to read ahead of time.
         ahead: Ahead,
         /// Take reports of what was opened.
@@ -189,7 +189,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
     let mut values = Vec::new();
     let (mut registry, mut data, mut database) = (None, None, None);
     let mut cache_bytes = CACHE_BYTES;
-    let (mut listen, mut level, mut ahead) = (None, None, Ahead::default());
+    let (mut listen, mut level, mut zstd_level) = (None, None, None);
+    let mut ahead = Ahead::default();
     let (mut compose, mut json) = (None, false);
     let (mut application, mut class, mut no_traces) = (None, None, false);
     let mut sign_keys = Vec::new();
@@ -225,6 +226,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 level = Some(parser.value()?.parse_with(|text| match text.parse() {
                     Ok(level @ 1..=12) => Ok(level),
                     _ => Err("it has to be 1 to 12"),
+                })?);
+            }
+            Long("zstd-level") => {
+                zstd_level = Some(parser.value()?.parse_with(|text| match text.parse() {
+                    Ok(level @ 1..=19) => Ok(level),
+                    _ => Err("it has to be 1 to 19"),
                 })?);
             }
             Value(value) => values.push(value.string()?),
@@ -269,13 +276,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
         "serve" => Ok(Command::Serve {
             common,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7780))),
-            level: level.unwrap_or(PACK_LEVEL),
+            levels: Levels {
+                deflate: level.unwrap_or(Levels::default().deflate),
+                zstd: zstd_level.unwrap_or(Levels::default().zstd),
+            },
             ahead,
             traces: !no_traces,
             security,
         }),
-        "ingest" if listen.is_some() || level.is_some() || ahead.poll.is_some() => {
-            Err("`ingest` takes none of --listen, --level and --poll".into())
+        "ingest" if listen.is_some() || level.or(zstd_level).is_some() || ahead.poll.is_some() => {
+            Err("`ingest` takes none of --listen, --level, --zstd-level and --poll".into())
         }
         "ingest" if ahead.platforms.len() > 1 => Err("`ingest` takes one --platform".into()),
         "ingest" if images.is_empty() => Err("`ingest` needs an image, like `nginx:1.27`".into()),

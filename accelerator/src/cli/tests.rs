@@ -14,11 +14,13 @@ fn commands_are_read() {
         cache_bytes: CACHE_BYTES,
     };
     assert_eq!(
-        parsed("serve --registry oci:/images --data=/data --listen [::1]:0 --level 12"),
+        parsed(
+            "serve --registry oci:/images --data=/data --listen [::1]:0 --level 12 --zstd-level 19"
+        ),
         Ok(Command::Serve {
             common,
             listen: "[::1]:0".parse().unwrap(),
-            level: 12,
+            levels: Levels { deflate: 12, zstd: 19 },
             ahead: Ahead::default(),
             traces: true,
             security: Security::default(),
@@ -90,6 +92,7 @@ fn each_mistake_has_its_sentence() {
         ("serve --registry oci:x", "--data is missing"),
         ("serve --registry oci:x --data d image", "takes no images"),
         ("serve --registry oci:x --data d --level 13", "1 to 12"),
+        ("serve --registry oci:x --data d --zstd-level 20", "1 to 19"),
         ("serve --registry oci:x --data d --poll 9", "at least 10"),
         ("serve --registry oci:x --data d --poll 1h", "at least 10"),
         ("ingest --registry oci:x --data d a --poll 10", "none of"),

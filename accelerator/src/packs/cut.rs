@@ -1,6 +1,6 @@
 //! Cutting: which bytes a pack holds, its name in the cache, and the reading of those bytes.
 
-use super::deflate;
+use super::encoding::Encoding;
 use super::framed::Pack;
 use crate::mapped::Mapped;
 use crate::plan::contents::Contents;
@@ -9,6 +9,8 @@ use crate::sha256::Sha256;
 use crate::tree::Content;
 use futures_util::future::try_join_all;
 use skiff_protocol::Digest;
+use skiff_protocol::request::Codecs;
+use skiff_protocol::response::Codec;
 use std::sync::Arc;
 
 /// Why a content can't be read.
@@ -52,9 +54,9 @@ pub enum PackError {
 /// The packs of one content space.
 pub struct Cutter<R> {
     contents: Arc<Contents>,
-    space: Space,
+    space: Arc<Space>,
     reader: Arc<R>,
-    level: i32,
+    encoding: Encoding,
 }
 
 impl<R> std::fmt::Debug for Cutter<R> {
@@ -65,8 +67,23 @@ impl<R> std::fmt::Debug for Cutter<R> {
 
 impl<R: ReadContent> Cutter<R> {
     /// The packs of `space`, whose numbers are those of `contents`.
-    pub fn new(contents: Arc<Contents>, space: Space, reader: Arc<R>, level: i32) -> Self {
-        Self { contents, space, reader, level }
+    pub fn new(
+        contents: Arc<Contents>,
+        space: Arc<Space>,
+        reader: Arc<R>,
+        encoding: Encoding,
+    ) -> Self {
+        Self { contents, space, reader, encoding }
+    }
+
+    /// How a pack is encoded.
+    pub fn codec(&self, _number: u32) -> Codec {
+        self.encoding.codec
+    }
+
+    /// What a device has to decode to read all packs.
+    pub fn codecs(&self) -> Codecs {
+        self.encoding.codecs()
     }
 
     /// The space that is cut.
@@ -83,8 +100,8 @@ impl<R: ReadContent> Cutter<R> {
     /// packs of different plans are one in the cache.
     pub fn key(&self, number: u32) -> Digest {
         let mut hash = Sha256::new();
-        hash.update(b"skiff pack deflate in frames");
-        hash.update(self.level.to_le_bytes());
+        hash.update(self.encoding.name());
+        hash.update(self.encoding.level.to_le_bytes());
         for piece in self.space.pack(number) {
             let sha256 = self.contents.get(piece.content).map_or([0; 32], |c| c.content.sha256);
             hash.update(sha256);
@@ -96,7 +113,7 @@ impl<R: ReadContent> Cutter<R> {
 
     /// Encodes what a pack holds. Blocks, for some 100 ms.
     pub fn encode(&self, bytes: &[u8]) -> Result<Pack, PackError> {
-        let encoded = deflate::encode(bytes, self.level).map_err(PackError::Memory)?;
+        let encoded = self.encoding.encode(bytes).map_err(PackError::Memory)?;
         Pack::new(&encoded).map_err(PackError::Memory)
     }
 

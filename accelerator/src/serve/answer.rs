@@ -96,7 +96,7 @@ pub(crate) async fn answer<L: Library>(
     sink.send(complete).await?;
     if let (Some(delta), Part::Whole) = (&prepared.alone, &request.part) {
         let bytes = if measure { wire_bytes } else { sink.sent() - before };
-        service.library.measured(delta, bytes).await?;
+        service.library.measured(delta, shipment.cutter.codecs(), bytes).await?;
     }
     Ok(())
 }
@@ -209,7 +209,8 @@ async fn shipment<'s, L: Library>(
     let too_many = |_| Refusal::new(FailureCode::BadRequest, "the request needs too many layers");
     let images = u16::try_from(plan.layers_of_images.len()).map_err(too_many)?;
     let layers = u16::try_from(plan.parents.len()).map_err(too_many)?;
-    let whole = || (Some(plan.metadata.clone()), Arc::clone(&prepared.cutter), plan.first_packs);
+    let encoding = service.levels.for_device(request.codecs);
+    let whole = || (Some(plan.metadata.clone()), prepared.packs(encoding), plan.first_packs);
     let ((metadata, cutter, first_packs), have) = match &request.part {
         Part::Whole => (whole(), None),
         Part::Resume { plan: asked, have } => {
@@ -222,8 +223,8 @@ async fn shipment<'s, L: Library>(
             ((None, cutter, first_packs), Some(have.clone()))
         }
         Part::Contents => {
-            let cutter = prepared.contents(service, request.digests).await?;
-            ((None, Arc::new(cutter), 0), None)
+            let cutter = prepared.contents(service, request.digests, encoding).await?;
+            ((None, cutter, 0), None)
         }
         Part::Metadata => {
             let mut all = Ranges::new();
@@ -232,7 +233,7 @@ async fn shipment<'s, L: Library>(
         }
         Part::Repair { plan: asked, contents } => {
             same_plan(*asked, plan.id)?;
-            ((None, Arc::new(prepared.repair(service, contents).await?), 0), None)
+            ((None, prepared.repair(service, contents, encoding).await?, 0), None)
         }
         _ => {
             let text = "the request asks for an unknown part of a plan; update the accelerator";
@@ -248,7 +249,7 @@ async fn shipment<'s, L: Library>(
         contents: plan.contents.len(),
         metadata,
         signatures: Vec::new(),
-        cutter,
+        cutter: Arc::new(cutter),
         first_packs,
         have,
         ratio: prepared.ratio,

@@ -32,9 +32,9 @@ pub fn metadata(stream: &[u8]) -> Result<Bytes, Error> {
 }
 
 /// The frame before a pack's data: pack `number` holds `len` content bytes.
-pub fn pack_head(number: u32, len: u32, encoded_len: u64) -> Result<Bytes, Error> {
+pub fn pack_head(number: u32, codec: Codec, len: u32, encoded_len: u64) -> Result<Bytes, Error> {
     let encoded_len = u32::try_from(encoded_len).map_err(|_| Error::Malformed)?;
-    message(Kind::Pack, &Pack { number, codec: Codec::Deflate, len, encoded_len })
+    message(Kind::Pack, &Pack { number, codec, len, encoded_len })
 }
 
 fn push(bytes: &mut Vec<u8>, kind: Kind, payload: &[u8]) -> Result<(), Error> {

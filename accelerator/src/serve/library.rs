@@ -11,7 +11,7 @@ use crate::packs::framed::Pack;
 use crate::plan::{Blob, Delta, Wanted};
 use crate::tree::Tree;
 use skiff_protocol::Digest;
-use skiff_protocol::request::Platform;
+use skiff_protocol::request::{Codecs, Platform};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -131,17 +131,19 @@ pub trait Library: Send + Sync + 'static {
         images: &[Self::Image],
     ) -> impl Future<Output = Result<Vec<Item>, Refusal>> + Send;
 
-    /// Remembers how many bytes a delta took on the wire.
+    /// Remembers how many bytes a delta took on the wire, in packs of these codecs.
     fn measured(
         &self,
         delta: &Delta,
+        codecs: Codecs,
         bytes: u64,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
-    /// How many bytes a delta took on the wire, if that was measured.
+    /// How many bytes a delta took on the wire, in packs of these codecs, if that was measured.
     fn sent_bytes(
         &self,
         delta: &Delta,
+        codecs: Codecs,
     ) -> impl Future<Output = Result<Option<u64>, Refusal>> + Send;
 
     /// The graph of states and deltas.

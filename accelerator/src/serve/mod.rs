@@ -40,6 +40,7 @@ pub use listen::bind;
 
 use crate::access::{Access, Gate, Signers, Tls};
 use crate::packs::ahead::Supply;
+use crate::packs::encoding::Levels;
 use answer::{Ended, answer};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -59,9 +60,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use urgent::Deployments;
 
-/// The level of compression of packs; see [`crate::packs`] for how it was chosen.
-pub const PACK_LEVEL: i32 = 6;
-
 /// Packs that are read or wait for an encoder at once, for each processor: each has a MiB in memory.
 const FILLING: usize = 8;
 
@@ -79,7 +77,7 @@ pub struct Service<L: Library> {
     deployments: Arc<Deployments>,
     ahead: Supply,
     preparations: Preparations<L>,
-    level: i32,
+    levels: Levels,
     gate: Arc<Gate>,
     signers: Signers,
     tls: Option<Arc<Tls>>,
@@ -105,8 +103,8 @@ impl Makers {
 }
 
 impl<L: Library> Service<L> {
-    /// A service on this library, whose packs are compressed with this level.
-    pub fn new(library: Arc<L>, level: i32) -> Self {
+    /// A service on this library, whose packs are compressed with these levels.
+    pub fn new(library: Arc<L>, levels: Levels) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             library,
@@ -116,7 +114,7 @@ impl<L: Library> Service<L> {
             deployments: Arc::default(),
             ahead: Supply::new(processors + 1, AHEAD * processors),
             preparations: Preparations::default(),
-            level,
+            levels,
             gate: Arc::default(),
             signers: Signers::default(),
             tls: None,

@@ -7,6 +7,7 @@ use super::images::Images;
 use super::library::{Library, Planned};
 use super::refusal::Refusal;
 use crate::packs::cut::Cutter;
+use crate::packs::encoding::Encoding;
 use crate::plan::contents::Needed;
 use crate::plan::inputs::Inputs;
 use crate::plan::space::Space;
@@ -33,8 +34,8 @@ pub(crate) struct Prepared<L: Library> {
     pub(crate) ratio: u64,
     /// Its only delta, if what is sent is what that delta takes.
     pub(crate) alone: Option<Delta>,
-    /// Its packs.
-    pub(crate) cutter: Arc<Cutter<L::Reader>>,
+    /// The content space of its packs.
+    space: Arc<Space>,
     images: Vec<L::Image>,
     /// What the packs are read through, and the layers that it can read.
     reader: Arc<L::Reader>,
@@ -145,20 +146,26 @@ async fn prepare<L: Library>(
         sent.map(|(_, needed)| (needed.image, needed.content.layer)).collect();
     let reader = Arc::new(service.library.reader(images.clone(), layers.clone()).await?);
     let space = mem::take(&mut plan.space);
-    let contents = Arc::clone(&plan.contents);
-    let cutter = Arc::new(Cutter::new(contents, space, Arc::clone(&reader), service.level));
-    Ok(Prepared { plan, inputs, trees, ratio, alone, cutter, images, reader, layers })
+    let space = Arc::new(space);
+    Ok(Prepared { plan, inputs, trees, ratio, alone, space, images, reader, layers })
 }
 
 impl<L: Library> Prepared<L> {
+    /// All packs.
+    pub(crate) fn packs(&self, encoding: Encoding) -> Cutter<L::Reader> {
+        let (contents, space) = (Arc::clone(&self.plan.contents), Arc::clone(&self.space));
+        Cutter::new(contents, space, Arc::clone(&self.reader), encoding)
+    }
+
     /// Packs of these contents alone, whether the plan sends them or has the device copy them.
     pub(crate) async fn repair(
         &self,
         service: &Service<L>,
         contents: &Ranges,
+        encoding: Encoding,
     ) -> Result<Cutter<L::Reader>, Refusal> {
         let chosen = self.plan.contents.iter().filter(|(number, _)| contents.contains(*number));
-        self.cutter_of(service, chosen).await
+        self.cutter_of(service, chosen, encoding).await
     }
 
     /// Packs of the contents with these digests, 32 bytes each, in this order.
@@ -166,6 +173,7 @@ impl<L: Library> Prepared<L> {
         &self,
         service: &Service<L>,
         digests: &[u8],
+        encoding: Encoding,
     ) -> Result<Cutter<L::Reader>, Refusal> {
         let mut chosen = Vec::new();
         for digest in digests.as_chunks::<32>().0 {
@@ -177,13 +185,14 @@ impl<L: Library> Prepared<L> {
                 Refusal::new(FailureCode::BadRequest, text)
             })?);
         }
-        self.cutter_of(service, chosen.into_iter()).await
+        self.cutter_of(service, chosen.into_iter(), encoding).await
     }
 
     async fn cutter_of<'a>(
         &self,
         service: &Service<L>,
         chosen: impl Iterator<Item = (u32, &'a Needed)> + Clone,
+        encoding: Encoding,
     ) -> Result<Cutter<L::Reader>, Refusal> {
         let needed: BTreeSet<_> =
             chosen.clone().map(|(_, needed)| (needed.image, needed.content.layer)).collect();
@@ -193,7 +202,7 @@ impl<L: Library> Prepared<L> {
             true => Arc::clone(&self.reader),
             false => Arc::new(service.library.reader(self.images.clone(), needed).await?),
         };
-        Ok(Cutter::new(Arc::clone(&self.plan.contents), space, reader, service.level))
+        Ok(Cutter::new(Arc::clone(&self.plan.contents), Arc::new(space), reader, encoding))
     }
 }
 

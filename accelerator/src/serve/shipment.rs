@@ -54,7 +54,7 @@ impl<L: Library> Shipment<'_, L> {
     /// Estimates by what the delta took before, if it is all that is sent and that was measured.
     pub(crate) async fn estimated_by(mut self, delta: Option<&Delta>) -> Result<Self, Refusal> {
         let (Some(delta), Some(metadata)) = (delta, &self.metadata) else { return Ok(self) };
-        if let Some(sent) = self.service.library.sent_bytes(delta).await? {
+        if let Some(sent) = self.service.library.sent_bytes(delta, self.cutter.codecs()).await? {
             let packs = sent.saturating_sub(sliced_len(metadata.len()));
             self.ratio = packs.saturating_mul(1000) / self.cutter.space().len().max(1);
         }
@@ -74,20 +74,19 @@ impl<L: Library> Shipment<'_, L> {
         let mut exact = true;
         let mut missing = Vec::new();
         for number in self.numbers() {
-            let len = self.cutter.len(number);
             match self.service.library.pack_len(self.cutter.key(number)) {
-                Some(encoded) => bytes += pack_len(number, len, encoded)?,
+                Some(encoded) => bytes += self.pack_len(number, encoded)?,
                 None if must_be_exact => missing.push(number),
                 None => {
                     exact = false;
-                    bytes += pack_len(number, len, scaled(len, self.ratio))?;
+                    bytes += self.pack_len(number, scaled(self.cutter.len(number), self.ratio))?;
                 }
             }
         }
         let mut packs = self.packs(missing.into_iter());
         while let Some(made) = packs.next().await {
             let (number, encoded) = made.map_err(|error| Refusal::pack(&error))?;
-            bytes += pack_len(number, self.cutter.len(number), encoded.encoded_len())?;
+            bytes += self.pack_len(number, encoded.encoded_len())?;
         }
         Ok((bytes, exact))
     }
@@ -115,8 +114,7 @@ impl<L: Library> Shipment<'_, L> {
                     lull::pass(&self.service.deployments, name, from).await;
                 }
             }
-            sink.send(frames::pack_head(number, self.cutter.len(number), encoded.encoded_len())?)
-                .await?;
+            sink.send(self.pack_head(number, encoded.encoded_len())?).await?;
             let mut frames = encoded.frames();
             // In slices: what waits for the device then keeps one pack in memory, not three.
             while !frames.is_empty() {
@@ -124,6 +122,18 @@ impl<L: Library> Shipment<'_, L> {
             }
         }
         send_once(sink, &mut hot).await
+    }
+
+    fn pack_head(&self, number: u32, encoded: u64) -> Result<Bytes, Ended> {
+        let (codec, len) = (self.cutter.codec(number), self.cutter.len(number));
+        Ok(frames::pack_head(number, codec, len, encoded)?)
+    }
+
+    /// Bytes of a pack's frames.
+    fn pack_len(&self, number: u32, encoded: u64) -> Result<u64, Ended> {
+        let head = self.pack_head(number, encoded)?.len() as u64;
+        let encoded = usize::try_from(encoded).map_err(|_| skiff_protocol::Error::Malformed)?;
+        Ok(head + sliced_len(encoded))
     }
 
     /// Numbers of the packs that the device lacks.
@@ -166,12 +176,6 @@ async fn send_once(sink: &mut Sink, frame: &mut Option<Bytes>) -> Result<(), End
         Some(frame) => Ok(sink.send(frame).await?),
         None => Ok(()),
     }
-}
-
-fn pack_len(number: u32, len: u32, encoded: u64) -> Result<u64, Ended> {
-    let head = frames::pack_head(number, len, encoded)?.len() as u64;
-    let encoded = usize::try_from(encoded).map_err(|_| skiff_protocol::Error::Malformed)?;
-    Ok(head + sliced_len(encoded))
 }
 
 /// `len` times a ratio, in thousandths: exact enough for an estimate.

@@ -6,6 +6,7 @@ use crate::graph::{Arrow, Graph, State};
 use crate::plan::Delta;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
+use skiff_protocol::request::Codecs;
 use std::collections::BTreeMap;
 
 /// Parent, child, entries, bytes of contents, bytes sent.
@@ -133,10 +134,19 @@ impl Store {
             .map(drop))
     }
 
-    /// Remembers how many bytes a delta took on the wire.
-    pub async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), StoreError> {
-        let sql = "UPDATE deltas SET sent_bytes = $1 WHERE parent = $2 AND child = $3";
+    /// Remembers how many bytes a delta took on the wire, in packs of these codecs.
+    pub async fn measured(
+        &self,
+        delta: &Delta,
+        codecs: Codecs,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO sent (parent, child, codecs, bytes) \
+             SELECT parent, child, CAST($1 AS BIGINT), CAST($2 AS BIGINT) FROM deltas \
+             WHERE parent = $3 AND child = $4 \
+             ON CONFLICT (parent, child, codecs) DO UPDATE SET bytes = excluded.bytes";
         either!(self, |pool| sqlx::query(sql)
+            .bind(i64::from(codecs.0))
             .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
             .bind(parent(delta))
             .bind(&delta.child.0[..])
@@ -145,15 +155,20 @@ impl Store {
             .map(drop))
     }
 
-    /// How many bytes a delta took on the wire, if that was measured.
-    pub async fn sent_bytes(&self, delta: &Delta) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT sent_bytes FROM deltas WHERE parent = $1 AND child = $2";
-        let row: Option<(Option<i64>,)> = either!(self, |pool| sqlx::query_as(sql)
+    /// How many bytes a delta took on the wire, in packs of these codecs, if that was measured.
+    pub async fn sent_bytes(
+        &self,
+        delta: &Delta,
+        codecs: Codecs,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT bytes FROM sent WHERE parent = $1 AND child = $2 AND codecs = $3";
+        let row: Option<(i64,)> = either!(self, |pool| sqlx::query_as(sql)
             .bind(parent(delta))
             .bind(&delta.child.0[..])
+            .bind(i64::from(codecs.0))
             .fetch_optional(pool)
             .await)?;
-        Ok(row.and_then(|(bytes,)| u64::try_from(bytes?).ok()))
+        Ok(row.and_then(|(bytes,)| u64::try_from(bytes).ok()))
     }
 
     /// The whole graph.
@@ -161,8 +176,9 @@ impl Store {
         let sql = "SELECT tree_digest, name FROM states ORDER BY name";
         let names: Vec<(Vec<u8>, String)> =
             either!(self, |pool| sqlx::query_as(sql).fetch_all(pool).await)?;
-        let sql = "SELECT parent, child, entries, content_bytes, sent_bytes FROM deltas \
-             ORDER BY parent, child";
+        let sql = "SELECT parent, child, entries, content_bytes, (SELECT MIN(bytes) FROM sent \
+             WHERE sent.parent = deltas.parent AND sent.child = deltas.child) \
+             FROM deltas ORDER BY parent, child";
         let rows: Vec<DeltaRow> = either!(self, |pool| sqlx::query_as(sql).fetch_all(pool).await)?;
         let mut states: BTreeMap<Digest, State> = BTreeMap::new();
         let state = |states: &mut BTreeMap<Digest, State>, tree: &[u8], name: Option<String>| {

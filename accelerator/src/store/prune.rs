@@ -115,6 +115,9 @@ impl Store {
             );
             self.remove(table, sql, Some(kept)).await?;
         }
+        let sql =
+            "DELETE FROM sent WHERE (parent, child) NOT IN (SELECT parent, child FROM deltas)";
+        self.remove("sent", sql.to_owned(), None).await?;
         Ok(())
     }
 

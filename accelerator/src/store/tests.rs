@@ -10,6 +10,7 @@ use crate::layer::AppliedLayer;
 use crate::plan::Delta;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
+use skiff_protocol::request::Codecs;
 use sqlx::migrate::MigrateDatabase as _;
 use std::path::Path;
 use std::time::Duration;
@@ -110,13 +111,21 @@ async fn the_graph_is_kept(place: &Place) {
         store.put_delta(&update).await.unwrap();
     }
     store.put_state(new, "a:latest").await.unwrap();
-    store.measured(&update, 5).await.unwrap();
+    store.measured(&update, Codecs::DEFLATE, 5).await.unwrap();
     // Once more, as for the next device: what was measured stays.
     store.put_delta(&update).await.unwrap();
-    assert_eq!(store.sent_bytes(&update).await.unwrap(), Some(5));
-    assert_eq!(store.sent_bytes(&whole).await.unwrap(), None);
+    let sent = async |delta: &Delta, codecs| store.sent_bytes(delta, codecs).await.unwrap();
+    assert_eq!(sent(&update, Codecs::DEFLATE).await, Some(5));
+    assert_eq!(sent(&update, Codecs::ZSTD).await, None, "another codec's");
+    assert_eq!(sent(&whole, Codecs::DEFLATE).await, None);
     let unknown = Delta { child: old, ..update.clone() };
-    assert_eq!(store.sent_bytes(&unknown).await.unwrap(), None);
+    store.measured(&unknown, Codecs::DEFLATE, 6).await.unwrap();
+    assert_eq!(sent(&unknown, Codecs::DEFLATE).await, None);
+    for bytes in [9, 4] {
+        store.measured(&update, Codecs::ZSTD, bytes).await.unwrap();
+    }
+    assert_eq!(sent(&update, Codecs::ZSTD).await, Some(4));
+    assert_eq!(sent(&update, Codecs::DEFLATE).await, Some(5));
     assert_eq!(store.base(old).await.unwrap(), Some(tree));
     assert_eq!(store.base(new).await.unwrap(), None);
     let graph = store.graph().await.unwrap();
@@ -124,7 +133,7 @@ async fn the_graph_is_kept(place: &Place) {
     assert_eq!(states, [(old, String::new()), (new, "a:2 a:latest".to_owned())]);
     let deltas = graph.deltas.iter();
     let deltas: Vec<_> = deltas.map(|one| (one.parent, one.entries, one.sent_bytes)).collect();
-    assert_eq!(deltas, [(None, 7, None), (Some(old), 1, Some(5))]);
+    assert_eq!(deltas, [(None, 7, None), (Some(old), 1, Some(4))]);
 
     let images = |names: &[&str]| -> Vec<String> { names.iter().map(|&n| n.to_owned()).collect() };
     assert_eq!(store.application("shop").await.unwrap(), None);
@@ -263,6 +272,7 @@ async fn a_database_of_the_first_version_is_taken_over() {
             "DROP TABLE hot_sets",
             "DROP TABLE predictions",
             "DROP TABLE uses",
+            "DROP TABLE sent",
             "DELETE FROM _sqlx_migrations WHERE version > 1",
         ] {
             either!(store, |pool| sqlx::query(sql).execute(pool).await.map(drop)).unwrap();

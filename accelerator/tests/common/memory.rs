@@ -13,7 +13,7 @@ use skiff_accelerator::serve::refusal::Refusal;
 use skiff_accelerator::tree::{Content, FileKind, Metadata, Node, Tree};
 use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
-use skiff_protocol::request::Platform;
+use skiff_protocol::request::{Codecs, Platform};
 use skiff_protocol::response::FailureCode;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -39,7 +39,7 @@ pub(crate) struct Memory {
     pub(crate) images: Mutex<BTreeMap<&'static str, Known<()>>>,
     contents: Arc<HashMap<[u8; 32], Vec<u8>>>,
     pub(crate) packs: Mutex<HashMap<Digest, Pack>>,
-    sent: Mutex<Vec<(Delta, u64)>>,
+    sent: Mutex<Vec<(Delta, Codecs, u64)>>,
     plans: Mutex<HashMap<Digest, Vec<u8>>>,
     pub(crate) applications: Mutex<BTreeMap<&'static str, Vec<String>>>,
     /// What is hot in whatever is asked for.
@@ -200,14 +200,15 @@ impl Library for Memory {
         Ok(self.hot.lock().unwrap().clone())
     }
 
-    async fn measured(&self, delta: &Delta, bytes: u64) -> Result<(), Refusal> {
-        self.sent.lock().unwrap().push((delta.clone(), bytes));
+    async fn measured(&self, delta: &Delta, codecs: Codecs, bytes: u64) -> Result<(), Refusal> {
+        self.sent.lock().unwrap().push((delta.clone(), codecs, bytes));
         Ok(())
     }
 
-    async fn sent_bytes(&self, delta: &Delta) -> Result<Option<u64>, Refusal> {
+    async fn sent_bytes(&self, delta: &Delta, codecs: Codecs) -> Result<Option<u64>, Refusal> {
         let sent = self.sent.lock().unwrap();
-        Ok(sent.iter().rev().find(|(known, _)| known == delta).map(|(_, bytes)| *bytes))
+        let mut sent = sent.iter().rev();
+        Ok(sent.find(|(known, by, _)| (known, *by) == (delta, codecs)).map(|(.., bytes)| *bytes))
     }
 
     async fn graph(&self) -> Result<Graph, Refusal> {

@@ -10,7 +10,7 @@ use skiff_protocol::record::{self, Record, Source, Splitter};
 use skiff_protocol::request::{
     Codecs, DeployRequest, Held, Hydration, Part, Platform, Purpose, Want,
 };
-use skiff_protocol::response::{self, Complete, FailureCode, Notice, Pack, Plan, decode};
+use skiff_protocol::response::{self, Codec, Complete, FailureCode, Notice, Pack, Plan, decode};
 use skiff_protocol::{Digest, Ranges, Version};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -45,6 +45,8 @@ pub(crate) struct Answer {
     pub(crate) contents: Vec<Content>,
     pub(crate) layers: Vec<(record::Layer, Vec<Entry>)>,
     pub(crate) packs: BTreeMap<u32, Vec<u8>>,
+    /// The codec of each pack, as they came.
+    pub(crate) codecs: Vec<Codec>,
     /// How many of them came before `HotComplete`.
     pub(crate) first_packs: usize,
     pub(crate) complete: Option<Complete>,
@@ -207,7 +209,12 @@ pub(crate) fn read_answer(body: &[u8]) -> Answer {
                 let (head, encoded) = pack.as_mut().expect("a pack's head");
                 encoded.extend_from_slice(frame.payload);
                 if encoded.len() == head.encoded_len as usize {
-                    let bytes = miniz_oxide::inflate::decompress_to_vec(encoded).unwrap();
+                    let bytes = match head.codec {
+                        Codec::Deflate => miniz_oxide::inflate::decompress_to_vec(encoded).unwrap(),
+                        Codec::Zstd => zstd::bulk::decompress(encoded, MAX_PACK as usize).unwrap(),
+                        other => panic!("{other:?}"),
+                    };
+                    answer.codecs.push(head.codec);
                     assert_eq!(bytes.len(), head.len as usize);
                     assert!(answer.packs.insert(head.number, bytes).is_none());
                     pack = None;

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use skiff_accelerator::access::{Access, Gate, Pattern};
 use skiff_accelerator::library::Images;
 use skiff_accelerator::meter::Meter;
+use skiff_accelerator::packs::encoding::Levels;
 use skiff_accelerator::serve::Service;
 use skiff_accelerator::serve::library::{Library as _, Planned};
 use skiff_protocol::record::Parent;
@@ -40,7 +41,8 @@ fn serve(runtime: &Runtime, policy: &Path) -> SocketAddr {
     *memory.applications.lock().unwrap() = applications.into();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    let service = Service::new(Arc::new(memory), 1).behind(Gate::new(policy).unwrap());
+    let service =
+        Service::new(Arc::new(memory), Levels::default()).behind(Gate::new(policy).unwrap());
     runtime.spawn(service.run(listener, std::future::pending()));
     address
 }

@@ -6,6 +6,7 @@ use crate::common::{Answer, ask, check, get, ranges, request};
 use crate::{plan_id, runtime};
 use nix::sys::socket::{setsockopt, sockopt};
 use skiff_accelerator::hot::Item;
+use skiff_accelerator::packs::encoding::Levels;
 use skiff_accelerator::serve::Service;
 use skiff_protocol::request::{DeployRequest, Hydration, Part};
 use skiff_protocol::response::FailureCode;
@@ -32,7 +33,9 @@ fn library() -> Arc<Memory> {
 fn serve(runtime: &Runtime, library: &Arc<Memory>) -> SocketAddr {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    runtime.spawn(Service::new(Arc::clone(library), 1).run(listener, std::future::pending()));
+    runtime.spawn(
+        Service::new(Arc::clone(library), Levels::default()).run(listener, std::future::pending()),
+    );
     address
 }
 

@@ -7,6 +7,7 @@ use crate::runtime;
 use skiff_accelerator::hot::take;
 use skiff_accelerator::hot::{Item, Listed, Subject};
 use skiff_accelerator::library::Images;
+use skiff_accelerator::packs::encoding::Levels;
 use skiff_accelerator::serve::Service;
 use skiff_protocol::limits::MAX_TRACE;
 use skiff_protocol::request::{DeployRequest, Hydration};
@@ -67,7 +68,7 @@ impl Place {
     fn serve(&self, runtime: &Runtime, open: bool) -> SocketAddr {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let service = Service::new(Arc::clone(&self.images), 1);
+        let service = Service::new(Arc::clone(&self.images), Levels::default());
         let reports = take::routes(&self.images, service.metrics(), open);
         runtime.spawn(service.with_guarded(reports).run(listener, std::future::pending()));
         address

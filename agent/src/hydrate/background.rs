@@ -3,8 +3,8 @@
 
 use super::{HydrateError, Hydration};
 use crate::apply::ContentWriter;
+use crate::decode::Decoder;
 use crate::http::Client;
-use crate::inflate::Inflater;
 use crate::pause::{Pause, SHORTEST};
 use crate::pull::{Answer, Missing, PackSink, PullError, Stream};
 use crate::report::Report;
@@ -98,16 +98,16 @@ impl Hydration {
         let mut answer = Answer::post(client, &request).await?;
         let plan = answer.plan(&[], &mut Report::silent()).await?;
         let takes = if urgent { State::Urgent } else { State::Pending };
-        let new = |contents| Stream::new(answer, Inflater::new(), &plan, space, takes, contents);
+        let new = |contents| Stream::new(answer, Decoder::new(), &plan, space, takes, contents);
         let stream = new(&self.tables.borrow().contents)?;
         self.take(stream, urgent).await?.finish(client).await;
         Ok(())
     }
 
     async fn take(&self, stream: Stream, urgent: bool) -> Result<Answer, PullError> {
-        let Stream { mut answer, mut inflater, mut packs, writer } = stream;
+        let Stream { mut answer, mut decoder, mut packs, writer } = stream;
         let mut sink = Filling { hydration: self, writer, urgent };
-        let taken = packs.take(&mut answer, &mut inflater, &mut sink).await;
+        let taken = packs.take(&mut answer, &mut decoder, &mut sink).await;
         sink.writer.suspend(&self.tables.borrow().contents)?;
         taken?;
         Ok(answer)

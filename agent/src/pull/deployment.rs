@@ -4,7 +4,7 @@ use super::images::Images;
 use super::layers::NewLayers;
 use super::{Answer, PullError, PullOptions, Wanted};
 use crate::apply::{ApplyError, Beneath, Files, Tables, Writeback, copy_held, make_entry};
-use crate::inflate::Inflater;
+use crate::decode::Decoder;
 use crate::sha256::Sha256;
 use crate::spool::{Contents, Entries, Origin};
 use crate::state::{Scratch, StateError};
@@ -170,21 +170,21 @@ impl Deployment {
     pub async fn take_metadata(
         &mut self,
         answer: &mut Answer,
-        inflater: &mut Inflater,
+        decoder: &mut Decoder,
         mut hash: Option<Sha256>,
         target: &mut Target,
         held: &[HeldImage],
     ) -> Result<Option<Digest>, PullError> {
         let mut splitter = Box::new(Splitter::new());
-        inflater.reset();
-        while !inflater.is_done() {
+        decoder.start_metadata();
+        while !decoder.is_done() {
             smol::future::yield_now().await;
             let frame = answer.frame().await?;
             if frame.kind != FrameKind::Metadata {
                 return Err(PullError::Unexpected("another frame within the metadata"));
             }
             let mut compressed = frame.payload;
-            while let Some(mut bytes) = inflater.next(&mut compressed)? {
+            while let Some(mut bytes) = decoder.next(&mut compressed)? {
                 if let Some(hash) = &mut hash {
                     hash.update(bytes);
                 }

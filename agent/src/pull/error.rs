@@ -2,8 +2,8 @@
 
 use crate::applications::ApplicationError;
 use crate::apply::ApplyError;
+use crate::decode::Corrupt;
 use crate::http::HttpError;
-use crate::inflate::Corrupt;
 use crate::spool::SpoolError;
 use crate::state::StateError;
 use crate::target::TargetError;

@@ -60,9 +60,9 @@ pub use wanted::Wanted;
 
 use crate::applications;
 use crate::apply::{Beneath, open_directory};
+use crate::decode::Decoder;
 use crate::http::Security;
 use crate::hydrate::Guard;
-use crate::inflate::Inflater;
 use crate::report::{Report, Summary};
 use crate::state::{Lock, Scratch, StateDir};
 use crate::target::{ImageRecord, Target};
@@ -242,7 +242,7 @@ async fn fetch_and_commit(
     rest: &mut Option<Rest>,
 ) -> Result<Summary, PullError> {
     let mut summary = Summary::default();
-    let mut inflater = Inflater::new();
+    let mut decoder = Decoder::new();
     let only_delta = context.options.budget.only_delta;
     let metadata_first = only_delta || !earlier.is_empty();
     let part = if metadata_first { Part::Metadata } else { Part::Whole };
@@ -250,7 +250,7 @@ async fn fetch_and_commit(
     context.report.plan(&plan);
     unfinished::note_plan(deployment.scratch(), plan.id)?;
     deployment.expect(&plan);
-    signed::take_metadata(context, deployment, &mut answer, &mut inflater).await?;
+    signed::take_metadata(context, deployment, &mut answer, &mut decoder).await?;
     deployment.agrees_with(&plan)?;
     if only_delta && plan.packs > 0 && !deployment.builds_on_held() {
         return Err(PullError::NoDelta { bytes: plan.content_bytes });
@@ -264,7 +264,7 @@ async fn fetch_and_commit(
         true => answer.without_packs(&mut context.client).await?,
         false => Some(answer),
     };
-    let received = Received { answer, inflater, plan };
+    let received = Received { answer, decoder, plan };
     if lazy {
         lazy::fetch(context, deployment, received, scratch, rest, &mut summary).await?;
     } else {
@@ -283,7 +283,7 @@ async fn fetch_and_commit(
 struct Received {
     /// Nothing if it has no packs.
     answer: Option<Answer>,
-    inflater: Inflater,
+    decoder: Decoder,
     plan: Plan,
 }
 

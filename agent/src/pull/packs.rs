@@ -1,11 +1,11 @@
-//! Takes packs: inflates them as they arrive, straight into files.
+//! Takes packs: decodes them as they arrive, straight into files.
 
 use super::{Answer, PullError, decode};
-use crate::inflate::Inflater;
+use crate::decode::Decoder;
 use crate::spool::{Contents, Space};
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_ENCODED_PACK;
-use skiff_protocol::response::{Codec, Complete, Pack, Plan};
+use skiff_protocol::response::{Complete, Pack, Plan};
 
 /// Where the bytes of packs go.
 #[allow(async_fn_in_trait, reason = "the agent has one thread: nothing is sent to another")]
@@ -63,12 +63,12 @@ impl Packs {
     pub async fn take<S: PackSink>(
         &mut self,
         answer: &mut Answer,
-        inflater: &mut Inflater,
+        decoder: &mut Decoder,
         sink: &mut S,
     ) -> Result<Option<Complete>, PullError> {
         loop {
             if let Some(under_way) = &mut self.under_way {
-                if !under_way.take(answer, inflater, sink).await? {
+                if !under_way.take(answer, decoder, sink).await? {
                     return Ok(None);
                 }
                 let pack = under_way.pack;
@@ -88,8 +88,11 @@ impl Packs {
                 Kind::Pack => {
                     let pack: Pack = decode(frame.payload)?;
                     sink.seek(self.check(&pack)?)?;
-                    inflater.reset();
-                    let (encoded, plain) = (pack.encoded_len as usize, pack.len as usize);
+                    let len = pack.len as usize;
+                    if !decoder.start_pack(pack.codec, len) {
+                        return Err(PullError::Unexpected("a pack that this agent can't decode"));
+                    }
+                    let (encoded, plain) = (pack.encoded_len as usize, len);
                     self.under_way = Some(UnderWay { pack, encoded, plain });
                 }
                 Kind::Complete => return decode(frame.payload).map(Some),
@@ -105,7 +108,7 @@ impl Packs {
         if u64::from(pack.len) != right_len || pack.len == 0 {
             return Err(PullError::Unexpected("a pack of a wrong length"));
         }
-        if pack.encoded_len > MAX_ENCODED_PACK || pack.codec != Codec::Deflate {
+        if pack.encoded_len > MAX_ENCODED_PACK {
             return Err(PullError::Unexpected("a pack that this agent can't decode"));
         }
         Ok(from)
@@ -117,7 +120,7 @@ impl UnderWay {
     async fn take<S: PackSink>(
         &mut self,
         answer: &mut Answer,
-        inflater: &mut Inflater,
+        decoder: &mut Decoder,
         sink: &mut S,
     ) -> Result<bool, PullError> {
         while self.encoded > 0 {
@@ -133,16 +136,16 @@ impl UnderWay {
                 .encoded
                 .checked_sub(data.len())
                 .ok_or(PullError::Unexpected("a pack longer than announced"))?;
-            while let Some(bytes) = inflater.next(&mut data)? {
+            while let Some(bytes) = decoder.next(&mut data)? {
                 self.plain = self
                     .plain
                     .checked_sub(bytes.len())
-                    .ok_or(PullError::Unexpected("a pack that inflates to more than announced"))?;
+                    .ok_or(PullError::Unexpected("a pack that decodes to more than announced"))?;
                 sink.write(bytes)?;
             }
         }
-        if self.plain > 0 || !inflater.is_done() {
-            return Err(PullError::Unexpected("a pack that inflates to less than announced"));
+        if self.plain > 0 || !decoder.is_done() {
+            return Err(PullError::Unexpected("a pack that decodes to less than announced"));
         }
         Ok(true)
     }

@@ -1,11 +1,12 @@
 //! Makes the request: what is wanted, what is held.
 
 use super::{PullError, Wanted};
+use crate::decode::CODECS;
 use crate::platform;
 use crate::target::HeldImage;
 use serde::{Deserialize, Serialize};
 use skiff_protocol::limits::{MAX_HELD, MAX_REFERENCE, MAX_REQUEST, MAX_WANTED};
-use skiff_protocol::request::{Codecs, DeployRequest, Held, Hydration, Part, Purpose, Want};
+use skiff_protocol::request::{DeployRequest, Held, Hydration, Part, Purpose, Want};
 use skiff_protocol::{Digest, Version};
 
 /// An image or base that is held, as a request names it.
@@ -67,7 +68,7 @@ impl Ask<'_> {
             version: Version::CURRENT,
             agent: concat!("skiff/", env!("CARGO_PKG_VERSION")),
             platform: platform::of_this_device(),
-            codecs: Codecs::DEFLATE,
+            codecs: CODECS,
             want,
             held,
             purpose,

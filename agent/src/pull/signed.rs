@@ -6,8 +6,8 @@
 use super::answer::{Answer, decode};
 use super::deployment::Deployment;
 use super::{Context, PullError};
+use crate::decode::Decoder;
 use crate::http::PublicKey;
-use crate::inflate::Inflater;
 use crate::sha256::Sha256;
 use skiff_protocol::Digest;
 use skiff_protocol::frame::Kind;
@@ -20,11 +20,11 @@ pub(super) async fn take_metadata(
     context: &mut Context<'_>,
     deployment: &mut Deployment,
     answer: &mut Answer,
-    inflater: &mut Inflater,
+    decoder: &mut Decoder,
 ) -> Result<(), PullError> {
     let hash = (!context.keys.is_empty()).then(Sha256::new);
     let (target, held) = (&mut *context.target, &context.held);
-    match deployment.take_metadata(answer, inflater, hash, target, held).await? {
+    match deployment.take_metadata(answer, decoder, hash, target, held).await? {
         Some(metadata) => verify(answer, &context.keys, metadata).await,
         None => Ok(()),
     }

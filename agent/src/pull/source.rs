@@ -8,7 +8,7 @@ use super::deployment::Deployment;
 use super::{Answer, Context, PackSink, Packs, PullError, Received};
 use crate::apply::{ContentWriter, Files, Tables};
 use crate::cold::Cold;
-use crate::inflate::Inflater;
+use crate::decode::Decoder;
 use crate::report::{Report, Summary};
 use crate::spool::{ContentRow, Contents, Space, State};
 use skiff_protocol::request::{Part, Purpose};
@@ -31,7 +31,7 @@ pub struct Stream {
     /// The answer.
     pub answer: Answer,
     /// Its decoder.
-    pub inflater: Inflater,
+    pub decoder: Decoder,
     /// Its packs.
     pub packs: Packs,
     /// Where the next byte belongs.
@@ -42,14 +42,14 @@ impl Stream {
     /// The packs that follow a plan, for contents in this state.
     pub fn new(
         answer: Answer,
-        inflater: Inflater,
+        decoder: Decoder,
         plan: &Plan,
         space: Space,
         takes: State,
         contents: &Contents,
     ) -> Result<Self, PullError> {
         let packs = Packs::of(plan, &space, contents)?;
-        Ok(Self { answer, inflater, packs, writer: ContentWriter::new(space, takes) })
+        Ok(Self { answer, decoder, packs, writer: ContentWriter::new(space, takes) })
     }
 }
 
@@ -119,7 +119,7 @@ impl Missing {
 impl Source {
     /// What follows the metadata of an answer.
     pub fn new(received: Received, contents: &Contents) -> Result<Self, PullError> {
-        let Received { answer, inflater, plan } = received;
+        let Received { answer, decoder, plan } = received;
         let mut done = plan.content_bytes;
         contents.each_missing(|row| {
             done = done.saturating_sub(row.size - row.arrived.min(row.size));
@@ -127,7 +127,7 @@ impl Source {
         let open = match answer {
             Some(answer) => {
                 let (space, takes) = (Space::Plan, State::Pending);
-                Some(Stream::new(answer, inflater, &plan, space, takes, contents)?)
+                Some(Stream::new(answer, decoder, &plan, space, takes, contents)?)
             }
             None => None,
         };
@@ -172,7 +172,7 @@ impl Source {
                 report: context.report,
                 end: None,
             };
-            let taken = open.packs.take(&mut open.answer, &mut open.inflater, &mut writing).await;
+            let taken = open.packs.take(&mut open.answer, &mut open.decoder, &mut writing).await;
             match taken {
                 Ok(None) => return Ok(()),
                 Ok(Some(complete)) => {
@@ -233,7 +233,7 @@ impl Source {
                 report: context.report,
                 end: Some(end),
             };
-            match open.packs.take(&mut open.answer, &mut open.inflater, &mut writing).await {
+            match open.packs.take(&mut open.answer, &mut open.decoder, &mut writing).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(complete)) if complete.plan != self.plan.id => {
                     return Err(PullError::Unexpected("the end of another plan"));
@@ -275,8 +275,8 @@ impl Source {
         if plan.id != self.plan.id || plan.pack_len != self.plan.pack_len {
             return Err(PullError::Unexpected("a part of another plan"));
         }
-        let (inflater, takes) = (Inflater::new(), State::Pending);
-        Stream::new(answer, inflater, &plan, missing.space, takes, contents)
+        let (decoder, takes) = (Decoder::new(), State::Pending);
+        Stream::new(answer, decoder, &plan, missing.space, takes, contents)
     }
 }
 

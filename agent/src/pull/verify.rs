@@ -18,9 +18,9 @@ use crate::apply::{
     ApplyError, Beneath, Compared, Listing, Tables, compare, copy_held, finish, mend,
     open_directory, prepare, printable,
 };
+use crate::decode::Decoder;
 use crate::exit::sentence;
 use crate::hydrate::JournalImage;
-use crate::inflate::Inflater;
 use crate::report::{Report, Summary, Verified};
 use crate::spool::{Entries, Index, PathQueue};
 use crate::state::{Lock, StateDir};
@@ -128,7 +128,7 @@ async fn look(
 ) -> Result<Verified, PullError> {
     let (mut answer, plan) = context.begin(Purpose::Deliver, Part::Metadata).await?;
     deployment.expect(&plan);
-    signed::take_metadata(context, deployment, &mut answer, &mut Inflater::new()).await?;
+    signed::take_metadata(context, deployment, &mut answer, &mut Decoder::new()).await?;
     deployment.agrees_with(&plan)?;
     answer.without_packs(&mut context.client).await?;
     let mut entries = deployment.take_entries(scratch, 0)?;
@@ -192,7 +192,7 @@ impl Made<'_> {
         // Afterwards nothing of the mount is open any more: what lies below it changes.
         let missing = copy_held(&mut tables, &[vec![self.tree]])?;
         if missing > 0 {
-            let received = Received { answer: None, inflater: Inflater::new(), plan: *plan };
+            let received = Received { answer: None, decoder: Decoder::new(), plan: *plan };
             let mut source = Source::new(received, &deployment.contents)?;
             let mut summary = Summary::default();
             source.take(context, deployment, None, &mut summary, Wants::All).await?;

@@ -12,7 +12,8 @@ use crate::chance::Chance;
 use crate::{Planted, Target, answer};
 use skiff_protocol::frame::{self, Buffer, Frame, FrameError, HEADER_LEN, Header, Kind};
 use skiff_protocol::response::{
-    Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, Signature, decode, encode,
+    Codec, Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, Signature, decode,
+    encode,
 };
 use skiff_protocol::signed::KeyId;
 use skiff_protocol::{Digest, Version};
@@ -127,7 +128,7 @@ fn one(body: &mut Vec<u8>, chance: &mut Chance) {
         }
         2 => (Kind::Notice, encode(&Notice::HeldUnknown(7), &mut buffer)),
         3 => {
-            let codec = skiff_protocol::response::Codec::Deflate;
+            let codec = *chance.pick(&[Codec::Deflate, Codec::Zstd]);
             let (number, len, encoded_len) = (number(chance), number(chance), number(chance));
             (Kind::Pack, encode(&Pack { number, codec, len, encoded_len }, &mut buffer))
         }

@@ -1,19 +1,14 @@
 //! Raw deflate in a fixed window: 32 KiB, whatever comes.
 
+use super::Corrupt;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
-use thiserror::Error;
 
 /// Deflate's longest distance (RFC 1951); also the ring's length, a power of two.
 const WINDOW: usize = 32 * 1024;
 
-/// The bytes are not raw deflate.
-#[derive(Debug, Error)]
-#[error("compressed data from the accelerator is damaged")]
-pub struct Corrupt;
-
 /// A decoder that is used again and again.
-pub struct Inflater {
+pub(super) struct Inflater {
     state: Box<DecompressorOxide>,
     window: Box<[u8]>,
     at: usize,
@@ -32,26 +27,21 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// A decoder at the start of a stream.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Starts over, for the next stream.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.state.init();
         self.at = 0;
         self.done = false;
     }
 
     /// Whether the stream has come to its end.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.done
     }
 
     /// Takes bytes off the front of `input`, gives what they inflate to: at most a window.
     /// `None` when `input` is used up. Bytes behind the stream's end are an error.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<&[u8]>, Corrupt> {
+    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<&[u8]>, Corrupt> {
         loop {
             if self.done {
                 return if input.is_empty() { Ok(None) } else { Err(Corrupt) };
@@ -89,7 +79,7 @@ mod tests {
     use miniz_oxide::deflate::compress_to_vec;
 
     fn inflate(compressed: &[u8], cut: usize) -> Result<(Vec<u8>, bool), Corrupt> {
-        let mut inflater = Inflater::new();
+        let mut inflater = Inflater::default();
         let mut made = Vec::new();
         for mut piece in compressed.chunks(cut) {
             while let Some(bytes) = inflater.next(&mut piece)? {

@@ -1,0 +1,95 @@
+//! How packs are encoded: a codec that the device decodes, and how hard.
+//!
+//! A plan says nothing of that. So devices that decode different codecs share it, while their packs have keys of
+//! their own ([`Cutter::key`](super::cut::Cutter::key)).
+
+use super::{deflate, zstd};
+use crate::mapped::Mapped;
+use skiff_protocol::request::Codecs;
+use skiff_protocol::response::Codec;
+use std::io;
+
+/// How hard packs are compressed, for each codec; see [`crate::packs`] for how the defaults were chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels {
+    /// libdeflate's level, 1 to 12.
+    pub deflate: i32,
+    /// zstd's level, 1 to 19.
+    pub zstd: i32,
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { deflate: 6, zstd: 7 }
+    }
+}
+
+impl Levels {
+    /// What is shortest of what a device decodes.
+    pub fn for_device(self, decodes: Codecs) -> Encoding {
+        match decodes.contains(Codecs::ZSTD) {
+            true => Encoding { codec: Codec::Zstd, level: self.zstd },
+            false => Encoding { codec: Codec::Deflate, level: self.deflate },
+        }
+    }
+}
+
+/// A codec and its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding {
+    /// The codec.
+    pub codec: Codec,
+    /// Its level.
+    pub level: i32,
+}
+
+impl Encoding {
+    /// What a device decodes that gets such packs. What they take is measured apart from what others take.
+    pub fn codecs(self) -> Codecs {
+        match self.codec {
+            Codec::Zstd => Codecs::ZSTD,
+            _ => Codecs::DEFLATE,
+        }
+    }
+
+    /// What the keys of such packs begin with.
+    pub(super) fn name(self) -> &'static [u8] {
+        match self.codec {
+            Codec::Zstd => b"skiff pack zstd in frames",
+            _ => b"skiff pack deflate in frames",
+        }
+    }
+
+    /// Encodes a pack. Blocks, for some 100 ms.
+    ///
+    /// # Errors
+    /// The system has no memory.
+    pub fn encode(self, bytes: &[u8]) -> io::Result<Mapped> {
+        match self.codec {
+            Codec::Zstd => zstd::encode(bytes, self.level),
+            _ => deflate::encode(bytes, self.level),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_gets_what_it_decodes() {
+        let levels = Levels { deflate: 5, zstd: 7 };
+        let (deflate, zstd) = (Codecs::DEFLATE, Codecs::ZSTD);
+        let later = Codecs(1 << 20);
+        for (decodes, codec, level) in [
+            (deflate, Codec::Deflate, 5),
+            (deflate.and(zstd), Codec::Zstd, 7),
+            (deflate.and(later), Codec::Deflate, 5),
+            (deflate.and(zstd).and(later), Codec::Zstd, 7),
+        ] {
+            let encoding = levels.for_device(decodes);
+            assert_eq!((encoding.codec, encoding.level), (codec, level), "{decodes:?}");
+            assert!(decodes.contains(encoding.codecs()), "{decodes:?}");
+        }
+    }
+}
