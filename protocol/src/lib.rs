@@ -12,6 +12,7 @@
 //!   metadata     = the Metadata frames' payloads, joined, are one raw
 //!                  deflate stream of length-prefixed records                 record
 //!   pack         = a Pack frame, then PackData frames with its encoded bytes
+//!   patched      = inflated, operations on a base that make its bytes        script
 //! trace report   = length-prefixed records                                   trace
 //! ```
 
@@ -29,6 +30,7 @@ mod ranges;
 pub mod record;
 pub mod request;
 pub mod response;
+pub mod script;
 pub mod signed;
 pub mod trace;
 mod version;
