@@ -68,6 +68,17 @@ pub enum Step<'a> {
     },
 }
 
+impl Step<'_> {
+    /// How many of the pack's bytes it makes.
+    pub const fn makes(&self) -> u64 {
+        match self {
+            Self::BaseHeld { .. } | Self::BaseContent { .. } => 0,
+            Self::Insert(bytes) | Self::Add { bytes, .. } => bytes.len() as u64,
+            Self::Copy { len, .. } => *len,
+        }
+    }
+}
+
 /// Where in an operation the script is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {

@@ -1,4 +1,11 @@
 //! Finds what of the target is in the base, exactly or nearly.
+//!
+//! It goes along the target. While the stretch at hand goes on exactly, so does it, without a look at the index. Else
+//! it looks the next block up, and takes the longest of what it finds if that is better by some bytes than to go
+//! on nearly. The gap between what was exact in the old stretch and in the new one goes to both as far as most bytes
+//! are equal, and is cut where they meet.
+//!
+//! All is linear: a gap is looked at once, and what is compared to choose among candidates is bounded, as are they.
 
 use super::index::{BLOCK, Index};
 
@@ -49,10 +56,31 @@ fn reach<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> usize {
     reach
 }
 
-/// The stretches, in the order of the target. They do not overlap there. `work` counts bytes that were compared.
-pub fn align(base: &[u8], target: &[u8], work: &mut u64) -> Vec<Stretch> {
+/// Parts a gap: how much of its beginning is nearly as what follows the stretch before it, and how much of its end as
+/// what precedes the one behind it.
+fn split(gap: &[u8], follows: &[u8], precedes: &[u8]) -> (usize, usize) {
+    let forward = reach(gap.iter().zip(follows));
+    let back = reach(gap.iter().rev().zip(precedes.iter().rev()));
+    if forward + back <= gap.len() {
+        return (forward, back);
+    }
+    // Both want the middle: it is cut where most bytes are equal.
+    let first = gap.len() - back;
+    let middle = gap[first..forward].iter().zip(&follows[first..]);
+    let precedes = &precedes[precedes.len() - back..];
+    let (mut score, mut best, mut cut) = (0_isize, 0, first);
+    for (at, ((byte, old), new)) in middle.zip(precedes).enumerate() {
+        score += isize::from(old == byte) - isize::from(new == byte);
+        if score > best {
+            (best, cut) = (score, first + at + 1);
+        }
+    }
+    (cut, gap.len() - cut)
+}
+
+/// Gives stretches in the order of the target. They do not overlap there. `work` counts bytes that are compared.
+pub fn align(base: &[u8], target: &[u8], work: &mut u64, mut give: impl FnMut(Stretch)) {
     let index = Index::new(base);
-    let mut stretches: Vec<Stretch> = Vec::new();
     // The stretch at hand, of which the first `len` bytes are settled.
     let mut now = Stretch { target: 0, base: 0, len: 0 };
     let mut at = 0;
@@ -78,34 +106,19 @@ pub fn align(base: &[u8], target: &[u8], work: &mut u64) -> Vec<Stretch> {
             at += 1;
             continue;
         };
+        *work += len as u64;
         if len < equal(&target[at..at + len], here) + BETTER {
-            *work += len as u64;
-            at += 1;
+            // What begins a little further on is not better either.
+            at += (len / 8).max(1);
             continue;
         }
         let settled = now.target + now.len;
-        let gap = at - settled;
-        *work += 3 * gap as u64;
+        *work += 3 * (at - settled) as u64;
         let old = &base[(now.base + now.len).min(base.len())..];
-        let mut forward = reach(target[settled..at].iter().zip(old));
-        let mut back = reach(target[settled..at].iter().rev().zip(base[..place].iter().rev()));
-        if forward + back > gap {
-            // Both want the middle: cut it where most bytes are equal.
-            let (from, to) = (gap - back, forward);
-            let (mut score, mut best, mut cut) = (0_isize, 0, from);
-            for i in from..to {
-                let byte = target[settled + i];
-                score += isize::from(old.get(i) == Some(&byte))
-                    - isize::from(base[place + i - gap] == byte);
-                if score > best {
-                    (best, cut) = (score, i + 1);
-                }
-            }
-            (forward, back) = (cut, gap - cut);
-        }
+        let (forward, back) = split(&target[settled..at], old, &base[..place]);
         now.len += forward;
         if now.len > 0 {
-            stretches.push(now);
+            give(now);
         }
         let exact = common(&target[at..], &base[place..]);
         *work += exact as u64;
@@ -116,7 +129,6 @@ pub fn align(base: &[u8], target: &[u8], work: &mut u64) -> Vec<Stretch> {
     let old = &base[(now.base + now.len).min(base.len())..];
     now.len += reach(target[settled..].iter().zip(old));
     if now.len > 0 {
-        stretches.push(now);
+        give(now);
     }
-    stretches
 }

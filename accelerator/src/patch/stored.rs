@@ -1,6 +1,8 @@
 //! A patch in memory and in the cache: the script of the whole target, and where it can be entered.
 
+use skiff_protocol::Error;
 use skiff_protocol::script::{Operation, Script, Step};
+use std::cmp::Ordering;
 
 /// Bytes of output between two places where the script can be entered.
 const EVERY: u64 = 64 << 10;
@@ -36,50 +38,31 @@ impl Patch {
     pub fn slice(&self, from: u64, to: u64, script: &mut Vec<u8>) {
         let entry = self.entries.partition_point(|entry| entry.made <= from).saturating_sub(1);
         let Some(entry) = self.entries.get(entry) else { return };
-        let mut input = self.script.get(entry.script..).unwrap_or_default();
         let mut decoder = Script::new(self.len - entry.made);
-        let mut begin = Vec::new();
-        Operation::BaseContent(0).write(|bytes| begin.extend_from_slice(bytes));
-        if entry.at > 0 {
-            Operation::SeekForward(entry.at).write(|bytes| begin.extend_from_slice(bytes));
+        if enter(&mut decoder, entry.at).is_err() {
+            return;
         }
+        let mut input = self.script.get(entry.script..).unwrap_or_default();
+        let mut out = Cursor { position: 0, script };
         let mut made = entry.made;
-        let mut position = 0;
-        let mut begin = &begin[..];
-        while !begin.is_empty() {
-            if decoder.next(&mut begin).is_err() {
-                return;
-            }
-        }
         while made < to {
+            // It was decoded once, when the patch was made or read.
             let Ok(Some(step)) = decoder.next(&mut input) else { return };
-            let (at, len, bytes): (Option<u64>, u64, Option<&[u8]>) = match step {
-                Step::Insert(bytes) => (None, bytes.len() as u64, Some(bytes)),
-                Step::Copy { at, len } => (Some(at), len, None),
-                Step::Add { at, bytes } => (Some(at), bytes.len() as u64, Some(bytes)),
-                Step::BaseHeld { .. } | Step::BaseContent { .. } => continue,
-            };
-            let (first, last) = (from.clamp(made, made + len), to.clamp(made, made + len));
-            let (skip, keep) = (first - made, last - first);
-            made += len;
-            if keep == 0 {
+            let behind = made + step.makes();
+            // What of the step is wanted.
+            let (skip, keep) = (from.clamp(made, behind) - made, to.clamp(made, behind) - made);
+            made = behind;
+            if keep <= skip {
                 continue;
             }
-            let mut put = |operation: Operation<'_>| {
-                operation.write(|bytes| script.extend_from_slice(bytes));
+            let part = |bytes| -> &[u8] {
+                <[u8]>::get(bytes, index(skip)..index(keep)).unwrap_or_default()
             };
-            let range = index(skip)..index(skip + keep);
-            let bytes = bytes.map(|bytes| bytes.get(range).unwrap_or_default());
-            if let Some(at) = at.map(|at| at + skip) {
-                if at > position {
-                    put(Operation::SeekForward(at - position));
-                } else if at < position {
-                    put(Operation::SeekBack(position - at));
-                }
-                position = at + keep;
-                put(bytes.map_or(Operation::Copy(keep), Operation::Add));
-            } else {
-                put(Operation::Insert(bytes.unwrap_or_default()));
+            match step {
+                Step::Insert(bytes) => out.insert(part(bytes)),
+                Step::Copy { at, .. } => out.copy(at + skip, keep - skip),
+                Step::Add { at, bytes } => out.add(at + skip, part(bytes)),
+                Step::BaseHeld { .. } | Step::BaseContent { .. } => {}
             }
         }
     }
@@ -97,7 +80,7 @@ impl Patch {
 
     fn of_script(len: u64, script: Vec<u8>) -> Option<Self> {
         let mut decoder = Script::new(len);
-        decoder.next(&mut &[6][..]).ok()?;
+        enter(&mut decoder, 0).ok()?;
         let mut entries = vec![Entry { made: 0, script: 0, at: 0 }];
         let (mut input, mut at) = (&script[..], 0);
         while let Some(step) = decoder.next(&mut input).ok()? {
@@ -120,68 +103,110 @@ fn index(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-/// Writes a patch from its beginning on.
-#[derive(Debug, Default)]
-pub struct Writer {
-    len: u64,
-    script: Vec<u8>,
-    position: usize,
-    sums: Vec<u8>,
+/// Lets the decoder be at a position in some base.
+fn enter(decoder: &mut Script, at: u64) -> Result<(), Error> {
+    let mut begin = Vec::new();
+    Operation::BaseContent(0).write(|bytes| begin.extend_from_slice(bytes));
+    if at > 0 {
+        Operation::SeekForward(at).write(|bytes| begin.extend_from_slice(bytes));
+    }
+    let mut begin = &begin[..];
+    while !begin.is_empty() {
+        decoder.next(&mut begin)?;
+    }
+    Ok(())
 }
 
-impl Writer {
+/// Writes operations, and goes through the base as they do.
+#[derive(Debug)]
+struct Cursor<'a> {
+    position: u64,
+    script: &'a mut Vec<u8>,
+}
+
+impl Cursor<'_> {
     fn put(&mut self, operation: Operation<'_>) {
         operation.write(|bytes| self.script.extend_from_slice(bytes));
     }
 
-    fn seek(&mut self, at: usize) {
-        let (forward, back) =
-            (at.saturating_sub(self.position) as u64, self.position.saturating_sub(at) as u64);
-        if forward > 0 {
-            self.put(Operation::SeekForward(forward));
-        }
-        if back > 0 {
-            self.put(Operation::SeekBack(back));
+    fn seek(&mut self, at: u64) {
+        match at.cmp(&self.position) {
+            Ordering::Greater => self.put(Operation::SeekForward(at - self.position)),
+            Ordering::Less => self.put(Operation::SeekBack(self.position - at)),
+            Ordering::Equal => {}
         }
         self.position = at;
+    }
+
+    fn insert(&mut self, bytes: &[u8]) {
+        self.put(Operation::Insert(bytes));
+    }
+
+    fn copy(&mut self, at: u64, len: u64) {
+        self.seek(at);
+        self.put(Operation::Copy(len));
+        self.position += len;
+    }
+
+    fn add(&mut self, at: u64, bytes: &[u8]) {
+        self.seek(at);
+        self.put(Operation::Add(bytes));
+        self.position += bytes.len() as u64;
+    }
+}
+
+/// Writes a patch from its beginning on. What has no bytes is left out.
+#[derive(Debug)]
+pub struct Writer {
+    len: u64,
+    position: u64,
+    script: Vec<u8>,
+    sums: Vec<u8>,
+}
+
+impl Writer {
+    /// A patch for a target of so many bytes.
+    pub fn new(len: usize) -> Self {
+        // It is not touched before it is used, and need not be moved when it grows.
+        let script = Vec::with_capacity(len / 8 * 9 + 64);
+        Self { len: 0, position: 0, script, sums: Vec::new() }
+    }
+
+    fn cursor(&mut self, len: usize) -> Cursor<'_> {
+        self.len += len as u64;
+        Cursor { position: self.position, script: &mut self.script }
     }
 
     /// The next bytes are these.
     pub fn insert(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.put(Operation::Insert(bytes));
-            self.len += bytes.len() as u64;
+            self.cursor(bytes.len()).insert(bytes);
         }
     }
 
     /// The next bytes are so many of the base's from `at` on.
     pub fn copy(&mut self, at: usize, len: usize) {
         if len > 0 {
-            self.seek(at);
-            self.put(Operation::Copy(len as u64));
-            self.position += len;
-            self.len += len as u64;
+            self.cursor(len).copy(at as u64, len as u64);
+            self.position = (at + len) as u64;
         }
     }
 
     /// The next bytes are `new`, while the base has `old` at `at`.
     pub fn add(&mut self, at: usize, new: &[u8], old: &[u8]) {
         if !new.is_empty() {
-            self.seek(at);
             let mut sums = std::mem::take(&mut self.sums);
             sums.clear();
             sums.extend(new.iter().zip(old).map(|(new, old)| new.wrapping_sub(*old)));
-            self.put(Operation::Add(&sums));
+            self.cursor(new.len()).add(at as u64, &sums);
             self.sums = sums;
-            self.position += new.len();
-            self.len += new.len() as u64;
+            self.position = (at + new.len()) as u64;
         }
     }
 
     /// The patch.
-    pub fn finish(self) -> Patch {
-        let Self { len, script, .. } = self;
-        // What was just written makes sense.
-        Patch::of_script(len, script).unwrap_or(Patch { len, script: vec![], entries: vec![] })
+    pub fn finish(mut self) -> Option<Patch> {
+        self.script.shrink_to_fit();
+        Patch::of_script(self.len, self.script)
     }
 }
