@@ -195,7 +195,7 @@ impl Script {
                 return Ok(Some(Step::Copy { at, len: n }));
             }
             2 => {
-                // All of it has to be there before any of it is given.
+                // All of it has to be below the highest position; it is gone through as the bytes come.
                 let at = self.advance(n)?;
                 self.at = Some(at);
                 self.state = State::Add { left: n };

@@ -15,7 +15,21 @@
 //! Of living crates none does it within our bounds: bidiff and qbsdiff sort the base's suffixes, 5 to 9 bytes of memory for
 //! each of its bytes, and their patches can't be cut.
 //!
-//! Memory: 12 bytes for each byte of a base below 8 MiB, 6 below 32 MiB, 2 to 3 of a larger one, and the patch. A base
+//! What packs of 1 MiB take (MB, contents in the order of their paths; `examples/patches.rs` measures that):
+//!
+//! | update | changed | `zstd -19` | `zstd -19 --patch-from` | 6 | 9 | 12 | zstd 19 |
+//! |---|---|---|---|---|---|---|---|
+//! | nginx | 29.2 | 8.9 | 1.4 | 1.05 | 1.02 | 0.97 | 0.95 |
+//! | gateway, arm64 | 5.9 | | | 1.18 | 1.17 | 1.14 | 1.06 |
+//! | node-red | 120.1 | 33.7 | 6.7 | 7.10 | | | 5.80 |
+//! | mariadb | 232.2 | 22.7 | 12.0 | 7.27 | | | 6.28 |
+//!
+//! zstd's own columns are of an earlier measurement. The last two rows are of a maker that inserted nothing inside a stretch. Scripts
+//! in sections (all heads of a pack, then all that is added, then all that is inserted) were 4 to 7 % shorter for the first two, by
+//! encoder, and 4 % for the others; groups of operations that fit 32 KiB, 1 to 2 %. Sections would have an agent keep the script of
+//! a pack in memory, up to 2 MiB and more, where it now keeps nothing.
+//!
+//! Memory: 6 to 8 bytes for each byte of a base below 8 MiB, 3 to 4 below 32 MiB, 1.5 to 2 of a larger one, and the patch. A base
 //! beyond 1 GiB is looked at in windows of that size, around the place where each half as large window of the target is.
 
 mod align;

@@ -50,7 +50,7 @@ impl Sketch {
     }
 
     /// Its 64 bytes, for a database.
-    pub fn to_bytes(&self) -> [u8; 4 * SLOTS] {
+    pub fn to_bytes(self) -> [u8; 4 * SLOTS] {
         let mut bytes = [0; 4 * SLOTS];
         for (to, number) in bytes.chunks_exact_mut(4).zip(self.0) {
             to.copy_from_slice(&number.to_le_bytes());
