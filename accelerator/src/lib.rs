@@ -33,6 +33,7 @@ pub mod library;
 pub mod mapped;
 pub mod meter;
 pub mod packs;
+pub mod patch;
 pub mod plan;
 pub mod reference;
 pub mod registry;

@@ -25,6 +25,8 @@ pub enum Error {
     BadPath,
     /// A list of extended attributes does not decode.
     BadXattrs,
+    /// A script breaks the rules of [`crate::script`].
+    BadScript,
     /// A message does not fit the buffer that it is written to.
     BufferTooSmall,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Error {
             Self::BadRecordLength => "a record's length is not allowed",
             Self::BadPath => "a path is not allowed",
             Self::BadXattrs => "a list of extended attributes does not decode",
+            Self::BadScript => "a patched pack's script is not allowed",
             Self::BufferTooSmall => "a message is too long for its buffer",
         })
     }

@@ -13,6 +13,7 @@
 //!                  deflate stream of length-prefixed records                 record
 //!   pack         = a Pack frame, then PackData frames with its encoded bytes: raw
 //!                  deflate or, if the request offers it, a zstd frame
+//!   patched      = decoded, operations on a base that make its bytes         script
 //! trace report   = length-prefixed records                                   trace
 //! ```
 
@@ -30,6 +31,7 @@ mod ranges;
 pub mod record;
 pub mod request;
 pub mod response;
+pub mod script;
 pub mod signed;
 pub mod trace;
 mod version;

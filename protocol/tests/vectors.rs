@@ -15,6 +15,7 @@ use skiff_protocol::response::{
     Codec, Complete, Failure, FailureCode, Notice, Pack, Phase, Plan, Progress, Signature, decode,
     encode,
 };
+use skiff_protocol::script::{Operation, Script, Step};
 use skiff_protocol::signed::{self, KeyId};
 use skiff_protocol::trace::{TraceEntries, TraceEntry, TraceHead, TraceRecord, TracedImage};
 use skiff_protocol::{Digest, Error, Ranges, Version};
@@ -325,6 +326,44 @@ fn frames() {
         let read = frame::read_blocking(&mut &buffer[..used], &mut again).unwrap();
         assert_eq!((read.kind, read.payload), (kind, payload), "{name}");
     }
+}
+
+#[test]
+fn scripts() {
+    let operations = [
+        Operation::BaseHeld { image: 1, path: b"usr/bin/x" },
+        Operation::Copy(300),
+        Operation::Add(&[0, 0, 0x10, 0xFF]),
+        Operation::SeekForward(70_000),
+        Operation::Copy(2),
+        Operation::SeekBack(70_300),
+        Operation::Copy(1),
+        Operation::BaseContent(200),
+        Operation::SeekForward(1),
+        Operation::Copy(9),
+        Operation::Insert(b"skiff"),
+    ];
+    let mut written = Vec::new();
+    for operation in operations {
+        operation.write(|bytes| written.extend_from_slice(bytes));
+    }
+    same("script", &written);
+    let steps = [
+        Step::BaseHeld { image: 1, path: b"usr/bin/x" },
+        Step::Copy { at: 0, len: 300 },
+        Step::Add { at: 300, bytes: &[0, 0, 0x10, 0xFF] },
+        Step::Copy { at: 70_304, len: 2 },
+        Step::Copy { at: 6, len: 1 },
+        Step::BaseContent { content: 200 },
+        Step::Copy { at: 1, len: 9 },
+        Step::Insert(b"skiff"),
+    ];
+    let (mut script, mut input) = (Script::new(321), &written[..]);
+    for step in steps {
+        assert_eq!(script.next(&mut input), Ok(Some(step)));
+    }
+    assert_eq!(script.next(&mut input), Ok(None));
+    assert!(script.is_complete());
 }
 
 #[test]

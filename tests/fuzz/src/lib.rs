@@ -11,6 +11,7 @@
 //! | [`requests`] | requests and reports of devices | accelerator |
 //! | [`documents`] | indexes, manifests, configs | both |
 //! | [`grpc`] | what stands in for containerd says on its socket | agent |
+//! | [`script`] | scripts of patched packs, and patches | both |
 //! | [`apply`] | a whole answer, taken by a whole pull | agent |
 //!
 //! The same bodies run twice. `make test` runs them with the stable compiler ([`run`]) over inputs that a seed
@@ -31,6 +32,7 @@ pub mod mutate;
 pub mod packs;
 pub mod requests;
 pub mod run;
+pub mod script;
 pub mod seek;
 pub mod table;
 
@@ -66,7 +68,7 @@ impl Planted {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     frames::TARGET,
     packs::TARGET,
     table::TARGET,
@@ -75,6 +77,7 @@ pub const TARGETS: [Target; 9] = [
     requests::TARGET,
     documents::TARGET,
     grpc::TARGET,
+    script::TARGET,
     apply::TARGET,
 ];
 

@@ -26,9 +26,9 @@ macro_rules! targets {
     ($($name:ident)*) => { $(#[test] fn $name() { check(stringify!($name)); })* };
 }
 
-targets! { frames packs table layers seek requests documents grpc apply }
+targets! { frames packs table layers seek requests documents grpc script apply }
 
 #[test]
 fn there_are_no_others() {
-    assert_eq!(skiff_fuzz::TARGETS.len(), 9);
+    assert_eq!(skiff_fuzz::TARGETS.len(), 10);
 }
