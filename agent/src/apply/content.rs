@@ -12,7 +12,7 @@ use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
 use super::local::copy_bytes;
 use super::metadata;
-use super::{ApplyError, Beneath, Writeback, layer_of, printable};
+use super::{ApplyError, ApplyTrouble, Beneath, Writeback, layer_of, printable};
 use crate::cold::Cold;
 use crate::sha256::Sha256;
 use crate::spool::{ContentRow, Contents, Entries, EntryId, Space, State};
@@ -103,8 +103,8 @@ impl ContentWriter {
         }
         self.suspend(contents)?;
         let place = self.space.locate(contents, offset)?;
-        let place =
-            place.ok_or(ApplyError::Contradiction("a pack lies behind the last content"))?;
+        let place = place
+            .ok_or_else(|| ApplyError::contradiction("a pack lies behind the last content"))?;
         (self.next, self.skip) = place;
         self.at = offset;
         Ok(())
@@ -175,7 +175,7 @@ impl ContentWriter {
 
     fn find_next(&mut self, tables: &Tables<'_>) -> Result<(u32, ContentRow), ApplyError> {
         let Some((number, row)) = self.space.next(tables.contents, self.next)? else {
-            return Err(ApplyError::Contradiction("packs hold more than all contents"));
+            return Err(ApplyError::contradiction("packs hold more than all contents"));
         };
         self.next = number;
         Ok((number, row))
@@ -211,7 +211,7 @@ fn open(
         return Ok(Some(Current { number, row, file, entry, path, at, hash, paced }));
     }
     if row.first.is_none() {
-        return Err(ApplyError::Contradiction("a content belongs to no file"));
+        return Err(ApplyError::contradiction("a content belongs to no file"));
     }
     tables.contents.set_state(number, State::Done)?;
     Ok(None)
@@ -254,7 +254,7 @@ impl Current {
         tables.contents.put(self.number, &ContentRow { arrived: 0, ..self.row })?;
         if in_one_piece {
             let path = printable(&self.path);
-            return Err(ApplyError::WrongContent { path, digest: self.row.sha256 });
+            return Err(ApplyTrouble::WrongContent { path, digest: self.row.sha256 }.into());
         }
         Ok(false)
     }
@@ -295,7 +295,7 @@ pub fn complete(
     }
     row.state = match &mut tables.files {
         Files::New(writeback) => {
-            writeback.take(file, row.size).map_err(ApplyError::Writeback)?;
+            writeback.take(file, row.size).map_err(ApplyError::writeback)?;
             State::Done
         }
         Files::Standing { relied: false, .. } => State::Done,
@@ -327,7 +327,7 @@ fn make_copy(
     let (path, meta) = (stored.entry.suffix, &stored.entry.meta);
     let Some(size) = size else {
         metadata::set(from, path, meta)?;
-        tables.files.written(from).map_err(ApplyError::Writeback)?;
+        tables.files.written(from).map_err(ApplyError::writeback)?;
         return Ok(stored.next);
     };
     let layer = layer_of(tables.layers, stored.layer)?;
@@ -345,7 +345,7 @@ fn make_copy(
         Files::New(writeback) => writeback.take(to, size),
         files => files.written(&to),
     }
-    .map_err(ApplyError::Writeback)?;
+    .map_err(ApplyError::writeback)?;
     Ok(next)
 }
 

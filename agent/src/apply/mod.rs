@@ -50,9 +50,14 @@ use rustix::io::Errno;
 use skiff_protocol::Digest;
 use thiserror::Error;
 
-/// A delta can't be applied.
+/// A delta can't be applied. It is one word: almost every function here may fail, and does not.
 #[derive(Debug, Error)]
-pub enum ApplyError {
+#[error(transparent)]
+pub struct ApplyError(Box<ApplyTrouble>);
+
+/// Why it can't.
+#[derive(Debug, Error)]
+pub enum ApplyTrouble {
     /// A system call on a path of the layer failed.
     #[error("cannot {verb} '{path}' in the new snapshot")]
     Path {
@@ -114,25 +119,48 @@ pub enum ApplyError {
     Spool(#[from] SpoolError),
 }
 
+impl<T> From<T> for ApplyError
+where
+    ApplyTrouble: From<T>,
+{
+    fn from(trouble: T) -> Self {
+        Self(Box::new(trouble.into()))
+    }
+}
+
 impl ApplyError {
+    /// Why.
+    pub fn trouble(&self) -> &ApplyTrouble {
+        &self.0
+    }
+
+    /// What was written can't reach the disk.
+    pub fn writeback(source: Errno) -> Self {
+        ApplyTrouble::Writeback(source).into()
+    }
+
+    fn contradiction(reason: &'static str) -> Self {
+        ApplyTrouble::Contradiction(reason).into()
+    }
+
     fn path(verb: &'static str, path: &[u8], source: Errno) -> Self {
-        Self::Path { verb, path: printable(path), source }
+        ApplyTrouble::Path { verb, path: printable(path), source }.into()
     }
 
     /// A file under a lease is cold.
     fn held(path: &[u8], source: Errno) -> Self {
         match source {
             Errno::AGAIN => Self::unlinkable(path, "it is not hydrated yet"),
-            _ => Self::Held { path: printable(path), source },
+            _ => ApplyTrouble::Held { path: printable(path), source }.into(),
         }
     }
 
     fn unlinkable(path: &[u8], reason: &'static str) -> Self {
-        Self::Unlinkable { path: printable(path), reason }
+        ApplyTrouble::Unlinkable { path: printable(path), reason }.into()
     }
 
     fn refused(path: &[u8], reason: &'static str) -> Self {
-        Self::Refused { path: printable(path), reason }
+        ApplyTrouble::Refused { path: printable(path), reason }.into()
     }
 }
 
@@ -140,7 +168,7 @@ impl ApplyError {
 fn layer_of(layers: &mut [Beneath], number: u16) -> Result<&mut Beneath, ApplyError> {
     layers
         .get_mut(usize::from(number))
-        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))
+        .ok_or_else(|| ApplyError::contradiction("an entry belongs to no layer"))
 }
 
 /// A path as people can read it.

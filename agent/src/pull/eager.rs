@@ -22,7 +22,7 @@ pub(super) async fn fetch(
         source.take(context, deployment, None, summary, Wants::All).await?;
     }
     if !deployment.contents.all_done()? {
-        return Err(PullError::Unexpected("an end of the stream before all contents were sent"));
+        return Err(PullError::unexpected("an end of the stream before all contents were sent"));
     }
     let counters = context.client.counters();
     summary.overhead_bytes =

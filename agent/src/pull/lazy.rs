@@ -20,8 +20,8 @@ use super::commit::commit;
 use super::deployment::Deployment;
 use super::images::StoredImage;
 use super::source::{Source, Stream, Wants};
-use super::{Context, PullError, Received};
-use crate::apply::{ApplyError, Beneath, Tables, lease_cold, make_placeholders};
+use super::{Context, PullError, PullTrouble, Received};
+use crate::apply::{ApplyError, ApplyTrouble, Beneath, Tables, lease_cold, make_placeholders};
 use crate::cold::Cold;
 use crate::http::Client;
 use crate::hydrate::{Journal, JournalImage};
@@ -71,7 +71,9 @@ pub(super) fn is_possible(
 ) -> Result<bool, PullError> {
     let Some(guard) = context.guard else {
         return match context.options.lazy {
-            Laziness::Require => Err(PullError::NotLazy("no daemon is running".to_owned())),
+            Laziness::Require => {
+                Err(PullTrouble::NotLazy("no daemon is running".to_owned()).into())
+            }
             _ => Ok(false),
         };
     };
@@ -89,7 +91,7 @@ pub(super) fn is_possible(
     match reason {
         None => Ok(true),
         Some(reason) if context.options.lazy == Laziness::Require => {
-            Err(PullError::NotLazy(reason))
+            Err(PullTrouble::NotLazy(reason).into())
         }
         Some(reason) => {
             context.report.eager(&reason);
@@ -108,7 +110,7 @@ pub(super) async fn fetch(
     summary: &mut Summary,
 ) -> Result<(), PullError> {
     let Some(guard) = context.guard else {
-        return Err(PullError::NotLazy("no daemon is running".to_owned()));
+        return Err(PullTrouble::NotLazy("no daemon is running".to_owned()).into());
     };
     let sources = context.held_layers(deployment).await?;
     let mut cold = Cold::default();
@@ -134,7 +136,7 @@ pub(super) async fn fetch(
         let standing = Some((&mut cold, most));
         source.take(context, deployment, standing, summary, Wants::Packs).await?;
         if cold.left() > most {
-            return Err(PullError::NotLazy("too many local files are damaged".to_owned()));
+            return Err(PullTrouble::NotLazy("too many local files are damaged".to_owned()).into());
         }
     }
     // Its file is closed before its lease is taken, and goes on through that.
@@ -144,7 +146,7 @@ pub(super) async fn fetch(
     let Tables { contents, entries, layers, .. } = deployment.tables();
     let opened = lease_cold(contents, entries, layers, None, &mut cold)?;
     if let Some((_, path)) = opened.into_iter().next() {
-        return Err(ApplyError::Opened { path }.into());
+        return Err(ApplyError::from(ApplyTrouble::Opened { path }).into());
     }
     guard.hold(&cold)?;
     summary.cold_files = Some(cold.left() as u64);

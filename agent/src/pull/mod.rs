@@ -49,7 +49,7 @@ mod wanted;
 
 pub use answer::Answer;
 pub use budget::Budget;
-pub use error::PullError;
+pub use error::{PullError, PullTrouble};
 pub use give_up::GiveUp;
 pub use lazy::{Laziness, Rest};
 pub use packs::{PackSink, Packs};
@@ -159,7 +159,7 @@ async fn measure(context: &mut Context<'_>) -> Result<Summary, PullError> {
     let (mut answer, plan) = context.begin(Purpose::Measure, Part::Whole).await?;
     let frame = answer.frame().await?;
     if frame.kind != Kind::Complete {
-        return Err(PullError::Unexpected("a frame after a plan that was only to be measured"));
+        return Err(PullError::unexpected("a frame after a plan that was only to be measured"));
     }
     Ok(Summary { would_receive: Some(plan.wire_bytes), ..Summary::default() })
 }
@@ -253,7 +253,7 @@ async fn fetch_and_commit(
     signed::take_metadata(context, deployment, &mut answer, &mut inflater).await?;
     deployment.agrees_with(&plan)?;
     if only_delta && plan.packs > 0 && !deployment.builds_on_held() {
-        return Err(PullError::NoDelta { bytes: plan.content_bytes });
+        return Err(PullTrouble::NoDelta { bytes: plan.content_bytes }.into());
     }
     let lazy = lazy::is_possible(context, deployment, &plan)?;
     for mut earlier in earlier {
@@ -312,7 +312,7 @@ impl Context<'_> {
             if used {
                 for directory in self.target.layer_dirs(image.snapshot).await? {
                     let fd = open_directory(&directory)
-                        .map_err(|source| PullError::Directory { path: directory, source })?;
+                        .map_err(|source| PullTrouble::Directory { path: directory, source })?;
                     opened.push(Beneath::new(fd));
                 }
             }

@@ -53,7 +53,7 @@ impl Packs {
     /// The packs of a plan, if they have what is expected.
     pub fn of(plan: &Plan, space: &Space, contents: &Contents) -> Result<Self, PullError> {
         if space.len(contents)? != plan.content_bytes {
-            return Err(PullError::Unexpected("packs that contradict the contents"));
+            return Err(PullError::unexpected("packs that contradict the contents"));
         }
         Ok(Self { pack_len: plan.pack_len, space: plan.content_bytes, under_way: None })
     }
@@ -93,7 +93,7 @@ impl Packs {
                     self.under_way = Some(UnderWay { pack, encoded, plain });
                 }
                 Kind::Complete => return decode(frame.payload).map(Some),
-                _ => return Err(PullError::Unexpected("a frame that has no place among packs")),
+                _ => return Err(PullError::unexpected("a frame that has no place among packs")),
             }
         }
     }
@@ -103,10 +103,10 @@ impl Packs {
         let from = u64::from(pack.number) * u64::from(self.pack_len);
         let right_len = u64::from(self.pack_len).min(self.space.saturating_sub(from));
         if u64::from(pack.len) != right_len || pack.len == 0 {
-            return Err(PullError::Unexpected("a pack of a wrong length"));
+            return Err(PullError::unexpected("a pack of a wrong length"));
         }
         if pack.encoded_len > MAX_ENCODED_PACK || pack.codec != Codec::Deflate {
-            return Err(PullError::Unexpected("a pack that this agent can't decode"));
+            return Err(PullError::unexpected("a pack that this agent can't decode"));
         }
         Ok(from)
     }
@@ -126,23 +126,22 @@ impl UnderWay {
             }
             let frame = answer.frame().await?;
             if frame.kind != Kind::PackData {
-                return Err(PullError::Unexpected("another frame within a pack"));
+                return Err(PullError::unexpected("another frame within a pack"));
             }
             let mut data = frame.payload;
             self.encoded = self
                 .encoded
                 .checked_sub(data.len())
-                .ok_or(PullError::Unexpected("a pack longer than announced"))?;
+                .ok_or_else(|| PullError::unexpected("a pack longer than announced"))?;
             while let Some(bytes) = inflater.next(&mut data)? {
-                self.plain = self
-                    .plain
-                    .checked_sub(bytes.len())
-                    .ok_or(PullError::Unexpected("a pack that inflates to more than announced"))?;
+                self.plain = self.plain.checked_sub(bytes.len()).ok_or_else(|| {
+                    PullError::unexpected("a pack that inflates to more than announced")
+                })?;
                 sink.write(bytes)?;
             }
         }
         if self.plain > 0 || !inflater.is_done() {
-            return Err(PullError::Unexpected("a pack that inflates to less than announced"));
+            return Err(PullError::unexpected("a pack that inflates to less than announced"));
         }
         Ok(true)
     }

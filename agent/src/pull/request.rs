@@ -1,6 +1,6 @@
 //! Makes the request: what is wanted, what is held.
 
-use super::{PullError, Wanted};
+use super::{PullError, PullTrouble, Wanted};
 use crate::platform;
 use crate::target::HeldImage;
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ impl Ask<'_> {
         let mut buffer = vec![0; MAX_REQUEST];
         let len = request
             .encode(&mut buffer)
-            .map_err(|_| PullError::Request("it is longer than 64 KiB"))?
+            .map_err(|_| PullTrouble::Request("it is longer than 64 KiB"))?
             .len();
         buffer.truncate(len);
         buffer.shrink_to_fit();
@@ -91,11 +91,11 @@ fn references(images: &[String]) -> Result<heapless::Vec<&str, MAX_WANTED>, Pull
     let mut references = heapless::Vec::new();
     for image in images {
         if image.len() > MAX_REFERENCE {
-            return Err(PullError::Request("an image reference is longer than 512 bytes"));
+            return Err(PullTrouble::Request("an image reference is longer than 512 bytes").into());
         }
         references
             .push(&**image)
-            .map_err(|_| PullError::Request("more than 32 images in one pull"))?;
+            .map_err(|_| PullTrouble::Request("more than 32 images in one pull"))?;
     }
     Ok(references)
 }

@@ -177,7 +177,7 @@ impl Source {
                 Ok(None) => return Ok(()),
                 Ok(Some(complete)) => {
                     if complete.plan != self.plan.id {
-                        return Err(PullError::Unexpected("the end of another plan"));
+                        return Err(PullError::unexpected("the end of another plan"));
                     }
                     more -= 1;
                     let begins_anew = open.writer.has_begun_anew();
@@ -186,7 +186,7 @@ impl Source {
                         return Ok(());
                     }
                     if !begins_anew || more == 0 {
-                        return Err(PullError::Unexpected(
+                        return Err(PullError::unexpected(
                             "an end of the stream before all contents were sent",
                         ));
                     }
@@ -236,7 +236,7 @@ impl Source {
             match open.packs.take(&mut open.answer, &mut open.inflater, &mut writing).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(complete)) if complete.plan != self.plan.id => {
-                    return Err(PullError::Unexpected("the end of another plan"));
+                    return Err(PullError::unexpected("the end of another plan"));
                 }
                 Ok(Some(_)) => {}
                 Err(error) if error.may_pass() => {}
@@ -273,7 +273,7 @@ impl Source {
     ) -> Result<Stream, PullError> {
         let (answer, plan) = context.begin(Purpose::Deliver, missing.part).await?;
         if plan.id != self.plan.id || plan.pack_len != self.plan.pack_len {
-            return Err(PullError::Unexpected("a part of another plan"));
+            return Err(PullError::unexpected("a part of another plan"));
         }
         let (inflater, takes) = (Inflater::new(), State::Pending);
         Stream::new(answer, inflater, &plan, missing.space, takes, contents)

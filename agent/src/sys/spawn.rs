@@ -24,9 +24,7 @@ pub fn spawn(program: &CStr, arguments: &[CString]) -> Result<Pid> {
             .try_for_each(|(stream, flags)| {
                 done(libc::posix_spawn_file_actions_addopen(actions, stream, null, flags, 0))
             })
-            .and_then(|()| {
-                done(libc::posix_spawn_file_actions_addchdir_np(actions, c"/".as_ptr()))
-            })
+            .and_then(|()| done(libc::posix_spawn_file_actions_addchdir_np(actions, c"/".as_ptr())))
             .and_then(|()| {
                 let (arguments, environment) = (arguments.as_ptr(), environment.as_ptr());
                 done(libc::posix_spawn(
