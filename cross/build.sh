@@ -18,7 +18,8 @@ bin=skiff
 features=
 output=target/cross
 strip=true
-defaults=()
+small=false
+options=()
 triples=()
 while (($#)); do
     case $1 in
@@ -28,8 +29,7 @@ while (($#)); do
             shift
             ;;
         --symbols) strip=false ;;
-        # Without TLS there is no ring, and every byte goes through sha2.
-        --small) defaults=(--no-default-features --config 'profile.release.package.sha2.opt-level=3') ;;
+        --small) small=true ;;
         -*) fail "unknown option $1; the first lines of the script say what there is" ;;
         *) triples+=("$1") ;;
     esac
@@ -41,11 +41,40 @@ for triple in "${triples[@]}"; do
     [[ " ${known[*]} " == *" $triple "* ]] || fail "unknown machine $triple; there are: ${known[*]}"
 done
 
+# Without TLS there is no ring, and every byte goes through sha2; with it only keys of devices do, for signatures.
+if $small; then
+    options=(--no-default-features --config 'profile.release.package.sha2.opt-level=3')
+elif [[ $package == skiff ]]; then
+    options=(--config 'target."cfg(target_env = \"musl\")".rustflags=["--cfg=sha2_backend=\"soft\"", "--cfg=sha2_backend_soft=\"compact\""]')
+fi
+
 "$here/install.sh"
 "$here/toolchain.sh"
 [[ " ${triples[*]} " != *" arm-"* ]] || "$here/armv6.sh"
 
 toolchain=$PWD/target/cross/toolchain/bin
+# What rustc is told of a machine: its name, or a file of this name that says what rustc says of it, but for what a line of
+# sed here changes. For 64-bit ARM rustc keeps frame pointers, for profilers, and asks a processor at each atomic operation what
+# it can do.
+mkdir -p target/cross/machines
+machine() { # TRIPLE SED...
+    local triple=$1 file=target/cross/machines/$1.json said
+    shift
+    said=$(RUSTC_BOOTSTRAP=1 "$toolchain/rustc" -Zunstable-options --print target-spec-json --target "$triple")
+    for change; do
+        [[ $said != "$(sed "$change" <<<"$said")" ]] || fail "rustc's description of $triple is not as it was: $change"
+        said=$(sed "$change" <<<"$said")
+    done
+    [[ $(cat "$file" 2>/dev/null) == "$said" ]] || echo "$said" >"$file"
+    targets+=("--target=$file")
+}
+targets=()
+for triple in "${triples[@]}"; do
+    case $triple in
+        aarch64-*) machine "$triple" '/"frame-pointer": /d' 's/,+outline-atomics"/"/' ;;
+        *) targets+=("--target=$triple") ;;
+    esac
+done
 # What a person has set for builds of their own machine.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
 # C code is ring's. It needs no header of a C library, but has to be told so for x86-64, where one of clang's would
@@ -62,7 +91,7 @@ export CFLAGS_arm_unknown_linux_musleabihf="$no_unwinding -mcpu=arm1176jzf-s"
 # Debian's compiler is a stable one, and building std is not.
 PATH=$toolchain:$PATH RUSTC=$toolchain/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/cross/build \
     "$toolchain/cargo" build --release --locked --config "$here/config.toml" --config profile.release.strip=$strip \
-    --package "$package" --bin "$bin" "${defaults[@]}" --features "$features" "${triples[@]/#/--target=}"
+    --package "$package" --bin "$bin" "${options[@]}" --features "$features" "${targets[@]}"
 
 for triple in "${triples[@]}"; do
     built=target/cross/build/$triple/release/$bin

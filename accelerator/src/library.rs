@@ -2,16 +2,17 @@
 
 use crate::access::Access;
 use crate::asked::Asked;
-use crate::cache::packs::{SEAL, cached, keep};
-use crate::cache::{Cache, Place};
+use crate::cache::packs::{BESIDE, cached, keep};
+use crate::cache::{Cache, Place, sealed};
 use crate::contents::Layers;
 use crate::contents::segments::Segments;
 use crate::graph::Graph;
 use crate::hot::Item;
 use crate::ingest::{Image, Ingest, IngestError, LayerRef};
 use crate::meter::Meter;
-use crate::packs::cut::PackError;
+use crate::packs::cut::{PackError, ReadError};
 use crate::packs::framed::{Pack, WeakPack, encoded_len};
+use crate::patch::Patch;
 use crate::plan::{Blob, Delta, Wanted};
 use crate::reference::{Reference, ReferenceError};
 use crate::registry::platform::Platform;
@@ -289,6 +290,19 @@ impl Library for Images {
         Ok(known(image.map_err(|error| refused(&error))?))
     }
 
+    async fn image_of(
+        &self,
+        reference: &str,
+        manifest: Digest,
+        platform: &request::Platform<'_>,
+    ) -> Result<Self::Image, Refusal> {
+        let named = Reference::parse(reference).map_err(|error| bad_reference(&error))?;
+        let reference = Reference::digest(&named.repository, manifest);
+        let platform = platform_of(platform);
+        let image = self.ingest_named(&reference, &platform, &Meter::default()).await?;
+        Ok(image.layers.into())
+    }
+
     async fn is_in(
         &self,
         access: &Access,
@@ -363,8 +377,36 @@ impl Library for Images {
         Ok(pack)
     }
 
+    async fn patch(
+        &self,
+        key: Digest,
+        make: impl Future<Output = Result<Option<Patch>, ReadError>> + Send,
+    ) -> Result<Option<Arc<Patch>>, ReadError> {
+        let _turn = self.making.enter(key).await;
+        let packs = Arc::clone(&self.packs);
+        let cached = tokio::task::spawn_blocking(move || sealed::get(&packs, key)).await??;
+        // No bytes say that none pays; what can't be read is made anew.
+        match cached {
+            Some(bytes) if bytes.is_empty() => return Ok(None),
+            Some(bytes) => {
+                if let Some(patch) = Patch::from_bytes(&bytes) {
+                    return Ok(Some(Arc::new(patch)));
+                }
+            }
+            None => {}
+        }
+        let patch = make.await?.map(Arc::new);
+        let (packs, made) = (Arc::clone(&self.packs), patch.clone());
+        let keep = move || {
+            let bytes = made.map(|patch| patch.to_bytes());
+            sealed::put(&packs, key, &[bytes.as_deref().unwrap_or_default()])
+        };
+        tokio::task::spawn_blocking(keep).await??;
+        Ok(patch)
+    }
+
     fn pack_len(&self, key: Digest) -> Option<u64> {
-        let framed = self.packs.file_len(&key.hex().to_string())?.checked_sub(SEAL as u64)?;
+        let framed = self.packs.file_len(&key.hex().to_string())?.checked_sub(BESIDE as u64)?;
         Some(encoded_len(framed))
     }
 
@@ -439,7 +481,7 @@ mod tests {
         let images = Images::open(&registry, directory.path(), 1 << 20, None).await.unwrap();
         let key = Digest([1; 32]);
         assert_eq!(images.pack_len(key), None);
-        let of = |bytes: &[u8]| Pack::new(bytes).unwrap();
+        let of = |bytes: &[u8]| Pack::new(bytes, false).unwrap();
         let made = |bytes: &'static [u8]| async move { Ok(of(bytes)) };
         let pack = async |bytes| images.pack(key, made(bytes)).await.unwrap().frames();
         assert_eq!(pack(b"pack").await, of(b"pack").frames());

@@ -8,6 +8,8 @@ mod access;
 mod common;
 #[path = "serve/hydration.rs"]
 mod hydration;
+#[path = "serve/patches.rs"]
+mod patches;
 #[path = "serve/reports.rs"]
 mod reports;
 

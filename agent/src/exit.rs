@@ -1,13 +1,13 @@
 //! The one place where errors become a sentence and an exit code (listed in `skiff --help`).
 
 use crate::applications::ApplicationError;
-use crate::apply::ApplyError;
+use crate::apply::ApplyTrouble;
 use crate::cli::UsageError;
 use crate::daemon::DaemonError;
 use crate::holder::HolderError;
 use crate::http::HttpError;
-use crate::pull::PullError;
-use crate::state::StateError;
+use crate::pull::{PullError, PullTrouble};
+use crate::state::{StateError, StateTrouble};
 use crate::target::TargetError;
 use crate::trace::TraceError;
 use crate::updates::RollbackError;
@@ -126,41 +126,46 @@ fn code(failed: &Failed) -> u8 {
         Failed::Mended => 16,
         Failed::Zeros => 11,
         Failed::Relayed(code) => *code,
-        Failed::Pull(error) => match error {
-            PullError::NotLazy(_) | PullError::Holder(_) => 10,
-            PullError::Request(_) => 2,
-            PullError::Http(error) => http_code(error),
-            PullError::Link { .. } | PullError::OutOfTime | PullError::GivenUp => 4,
-            PullError::NoDelta { .. } => 5,
-            PullError::Unsigned { .. } => 14,
-            PullError::Refused { code, .. } => match code {
+        Failed::Pull(error) => match error.trouble() {
+            PullTrouble::NotLazy(_) | PullTrouble::Holder(_) => 10,
+            PullTrouble::Request(_) => 2,
+            PullTrouble::Http(error) => http_code(error),
+            PullTrouble::Link { .. } | PullTrouble::OutOfTime | PullTrouble::GivenUp => 4,
+            PullTrouble::NoDelta { .. } => 5,
+            PullTrouble::Unsigned { .. } => 14,
+            PullTrouble::Refused { code, .. } => match code {
                 FailureCode::NotFound | FailureCode::NoPlatform => 3,
                 FailureCode::BadImage => 6,
                 FailureCode::Denied => 13,
                 _ => 5,
             },
-            PullError::Stream { .. }
-            | PullError::Deflate(_)
-            | PullError::Unexpected(_)
-            | PullError::Device(_)
-            | PullError::Budget
-            | PullError::Blob { .. }
-            | PullError::Mismatch { .. }
-            | PullError::Document { .. } => 6,
-            PullError::Apply(
-                ApplyError::Path { .. }
-                | ApplyError::Held { .. }
-                | ApplyError::Unlinkable { .. }
-                | ApplyError::Opened { .. },
-            ) => 1,
-            PullError::Apply(ApplyError::Spool(_) | ApplyError::Writeback(_))
-            | PullError::Spool(_) => 8,
-            PullError::Apply(_) => 6,
-            PullError::Directory { .. } => 8,
-            PullError::Application(error) => application_code(error),
-            PullError::State(error) => state_code(error),
-            PullError::Target(error) => target_code(error),
+            PullTrouble::Stream { .. }
+            | PullTrouble::Deflate(_)
+            | PullTrouble::Unexpected(_)
+            | PullTrouble::Device(_)
+            | PullTrouble::Budget
+            | PullTrouble::Blob { .. }
+            | PullTrouble::Mismatch { .. }
+            | PullTrouble::Document { .. } => 6,
+            PullTrouble::Apply(error) => apply_code(error.trouble()),
+            PullTrouble::Spool(_) | PullTrouble::Directory { .. } => 8,
+            PullTrouble::Application(error) => application_code(error),
+            PullTrouble::State(error) => state_code(error),
+            PullTrouble::Target(error) => target_code(error),
         },
+    }
+}
+
+fn apply_code(trouble: &ApplyTrouble) -> u8 {
+    match trouble {
+        ApplyTrouble::Path { .. }
+        | ApplyTrouble::Held { .. }
+        | ApplyTrouble::Unlinkable { .. }
+        | ApplyTrouble::Opened { .. } => 1,
+        ApplyTrouble::Spool(_) | ApplyTrouble::Writeback(_) => 8,
+        ApplyTrouble::Refused { .. }
+        | ApplyTrouble::WrongContent { .. }
+        | ApplyTrouble::Contradiction(_) => 6,
     }
 }
 
@@ -204,9 +209,9 @@ fn application_code(error: &ApplicationError) -> u8 {
 }
 
 fn state_code(error: &StateError) -> u8 {
-    match error {
-        StateError::Busy { .. } => 9,
-        StateError::Io { .. } | StateError::Damaged { .. } => 8,
+    match error.trouble() {
+        StateTrouble::Busy { .. } => 9,
+        StateTrouble::Io { .. } | StateTrouble::Damaged { .. } => 8,
     }
 }
 

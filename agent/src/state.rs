@@ -26,9 +26,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 
-/// The state directory can't be used.
+/// The state directory can't be used. It is one word, as [`crate::target::TargetError`] is.
 #[derive(Debug, Error)]
-pub enum StateError {
+#[error(transparent)]
+pub struct StateError(Box<StateTrouble>);
+
+/// Why it can't.
+#[derive(Debug, Error)]
+pub enum StateTrouble {
     /// Another process has the lock.
     #[error("another skiff ({holder}) is at work on {}; wait for it or stop it", path.display())]
     Busy {
@@ -163,7 +168,10 @@ impl StateDir {
                 let mut holder = String::new();
                 let _ = (&file).take(16).read_to_string(&mut holder);
                 let holder = format!("process {}", holder.trim());
-                return Err(StateError::Busy { path: self.path.clone(), holder });
+                return Err(StateError(Box::new(StateTrouble::Busy {
+                    path: self.path.clone(),
+                    holder,
+                })));
             }
             Err(errno) => return Err(StateError::io(&path, errno.into())),
         }
@@ -244,9 +252,19 @@ fn size_of(directory: &Path) -> u64 {
 }
 
 impl StateError {
+    /// Why.
+    pub fn trouble(&self) -> &StateTrouble {
+        &self.0
+    }
+
+    /// This file is not as skiff writes it.
+    pub fn damaged(path: &Path) -> Self {
+        Self(Box::new(StateTrouble::Damaged { path: path.to_owned() }))
+    }
+
     /// An operation on this file or directory failed.
     pub fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+        Self(Box::new(StateTrouble::Io { path: path.to_owned(), source }))
     }
 }
 

@@ -85,6 +85,9 @@ impl Codecs {
     pub const DEFLATE: Self = Self(1);
     /// A zstd frame (RFC 8878), since version 1.5.
     pub const ZSTD: Self = Self(2);
+    /// Packs that are scripts ([`crate::script`]), encoded as any other, since version 1.5. The request names what they may
+    /// refer to: the images that are held.
+    pub const PATCHES: Self = Self(4);
 
     /// These and those.
     #[must_use]

@@ -64,6 +64,9 @@ pub enum Notice {
     /// The held image with this index in the request is unknown to the accelerator and gone from
     /// the registry; it counts as not held.
     HeldUnknown(u16),
+    /// Packs may refer to files of the held image with this index, since version 1.5, for a peer that offers
+    /// [`Codecs::PATCHES`](crate::request::Codecs::PATCHES).
+    PatchBase(u16),
 }
 
 /// A pack's head. Its encoded bytes follow at once in [`crate::frame::Kind::PackData`] frames.
@@ -90,6 +93,27 @@ pub enum Codec {
     Deflate,
     /// One zstd frame (RFC 8878), for a peer that offers [`Codecs::ZSTD`](crate::request::Codecs::ZSTD). Since version 1.5.
     Zstd,
+    /// Raw deflate of a script ([`crate::script`]), for a peer that offers
+    /// [`Codecs::PATCHES`](crate::request::Codecs::PATCHES). Since version 1.5.
+    DeflateScript,
+    /// One zstd frame of a script, for a peer that offers both. Since version 1.5.
+    ZstdScript,
+}
+
+impl Codec {
+    /// The codec of a script that is encoded like this.
+    #[must_use]
+    pub const fn of_script(self) -> Self {
+        match self {
+            Self::Deflate | Self::DeflateScript => Self::DeflateScript,
+            Self::Zstd | Self::ZstdScript => Self::ZstdScript,
+        }
+    }
+
+    /// Whether a script is encoded.
+    pub const fn is_script(self) -> bool {
+        matches!(self, Self::DeflateScript | Self::ZstdScript)
+    }
 }
 
 /// A signature of the table of contents, behind the metadata and before the packs: one for each key, at most

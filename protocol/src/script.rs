@@ -42,7 +42,7 @@ pub enum Step<'a> {
     BaseHeld {
         /// Index of the image in the request's list.
         image: u16,
-        /// The file's path there.
+        /// The file's path there; empty if it is that of the first entry with the content whose bytes come next.
         path: &'a [u8],
     },
     /// From now on the base is an earlier content of the stream.
@@ -144,11 +144,16 @@ impl Script {
                 State::PathLen { image } => {
                     let Some(len) = self.varint(input)? else { break };
                     let left = usize::try_from(len).map_err(|_| Error::BadPath)?;
-                    if left == 0 || left > MAX_PATH {
+                    if left > MAX_PATH {
                         return Err(Error::BadPath);
                     }
                     self.path.clear();
                     self.state = State::Path { image, left };
+                    if left == 0 {
+                        self.state = State::Head;
+                        self.at = Some(0);
+                        return Ok(Some(Step::BaseHeld { image, path: &[] }));
+                    }
                 }
                 State::Path { image, left } => {
                     let part = self.take(left as u64, input)?;
@@ -282,7 +287,7 @@ pub enum Operation<'a> {
     BaseHeld {
         /// Index of the image in the request's list.
         image: u16,
-        /// The file's path there.
+        /// The file's path there; empty if it is that of the first entry with the content whose bytes come next.
         path: &'a [u8],
     },
     /// Another base: an earlier content.

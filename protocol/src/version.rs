@@ -32,6 +32,11 @@ impl Version {
         self.minor >= 4
     }
 
+    /// Whether the peer knows [`crate::script`].
+    pub const fn has_patches(self) -> bool {
+        self.minor >= 5
+    }
+
     /// Whether the peer's requests end with [`crate::request::Hydration`].
     pub const fn has_hydration(self) -> bool {
         self.minor >= 2

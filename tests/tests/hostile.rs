@@ -342,7 +342,8 @@ fn packs_of_zstd_that_lie() {
         Some((codec, bytes))
     };
     let bomb = block(false, 1, 128 << 10, &[0]);
-    let rows: Vec<(&str, Option<(Codec, Vec<u8>)>, &str)> = vec![
+    type Row = (&'static str, Option<(Codec, Vec<u8>)>, &'static str);
+    let rows: Vec<Row> = vec![
         ("a window of 2 MiB", zstd_of(&[0, 11 << 3], &[&content]), "damaged"),
         ("the largest window", zstd_of(&[0, 0xFF], &[&content]), "damaged"),
         (

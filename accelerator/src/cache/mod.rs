@@ -7,6 +7,7 @@
 
 pub(crate) mod packs;
 mod place;
+pub(crate) mod sealed;
 
 pub use place::Place;
 

@@ -3,14 +3,18 @@
 use super::encoding::Encoding;
 use super::framed::Pack;
 use crate::mapped::Mapped;
+use crate::patch::{self, Patch};
 use crate::plan::contents::Contents;
-use crate::plan::space::Space;
+use crate::plan::patch_base::PatchBase;
+use crate::plan::space::{Piece, Space};
 use crate::sha256::Sha256;
 use crate::tree::Content;
 use futures_util::future::try_join_all;
 use skiff_protocol::Digest;
+use skiff_protocol::limits::MAX_SCRIPT;
 use skiff_protocol::request::Codecs;
 use skiff_protocol::response::Codec;
+use skiff_protocol::script::Operation;
 use std::sync::Arc;
 
 /// Why a content can't be read.
@@ -57,6 +61,16 @@ pub struct Cutter<R> {
     space: Arc<Space>,
     reader: Arc<R>,
     encoding: Encoding,
+    with_patches: bool,
+}
+
+/// What is encoded to be a pack.
+#[derive(Debug)]
+pub enum Filling {
+    /// The content bytes.
+    Plain(Mapped),
+    /// A script that makes them.
+    Script(Vec<u8>),
 }
 
 impl<R> std::fmt::Debug for Cutter<R> {
@@ -73,17 +87,29 @@ impl<R: ReadContent> Cutter<R> {
         reader: Arc<R>,
         encoding: Encoding,
     ) -> Self {
-        Self { contents, space, reader, encoding }
+        Self { contents, space, reader, encoding, with_patches: false }
+    }
+
+    /// Packs may be patches.
+    #[must_use]
+    pub fn with_patches(self) -> Self {
+        Self { with_patches: true, ..self }
     }
 
     /// How a pack is encoded.
-    pub fn codec(&self, _number: u32) -> Codec {
-        self.encoding.codec
+    pub fn codec(&self, is_script: bool) -> Codec {
+        match is_script {
+            true => self.encoding.codec.of_script(),
+            false => self.encoding.codec,
+        }
     }
 
     /// What a device has to decode to read all packs.
     pub fn codecs(&self) -> Codecs {
-        self.encoding.codecs()
+        match self.with_patches {
+            true => self.encoding.codecs().and(Codecs::PATCHES),
+            false => self.encoding.codecs(),
+        }
     }
 
     /// The space that is cut.
@@ -96,9 +122,24 @@ impl<R: ReadContent> Cutter<R> {
         self.space.pack(number).iter().map(|piece| piece.len).sum()
     }
 
+    /// The contents that a pack holds, by number.
+    pub fn contents_of(&self, number: u32) -> Vec<u32> {
+        self.space.pack(number).iter().map(|piece| piece.content).collect()
+    }
+
+    /// Whether there may be patches for some of what a pack holds.
+    pub fn may_be_patched(&self, number: u32) -> bool {
+        let pieces = self.space.pack(number);
+        self.with_patches && pieces.iter().any(|piece| self.base(piece).is_some())
+    }
+
+    fn base(&self, piece: &Piece) -> Option<&PatchBase> {
+        self.contents.get(piece.content)?.base.as_ref()
+    }
+
     /// A name for the encoded pack: a digest of what is in it and how it is encoded, so that equal
-    /// packs of different plans are one in the cache.
-    pub fn key(&self, number: u32) -> Digest {
+    /// packs of different plans are one in the cache. With patches it has another.
+    pub fn key(&self, number: u32, with_patches: bool) -> Digest {
         let mut hash = Sha256::new();
         hash.update(self.encoding.name());
         hash.update(self.encoding.level.to_le_bytes());
@@ -107,24 +148,78 @@ impl<R: ReadContent> Cutter<R> {
             hash.update(sha256);
             hash.update(piece.offset.to_le_bytes());
             hash.update(piece.len.to_le_bytes());
+            if let Some(base) = self.base(&piece).filter(|_| with_patches) {
+                hash.update(b"or by patch");
+                hash.update(patch::MAKER.to_le_bytes());
+                hash.update(base.content.sha256);
+                hash.update(base.place.image.to_le_bytes());
+                hash.update((base.place.path.len() as u64).to_le_bytes());
+                hash.update(&base.place.path);
+            }
         }
         hash.finish()
     }
 
     /// Encodes what a pack holds. Blocks, for some 100 ms.
-    pub fn encode(&self, bytes: &[u8]) -> Result<Pack, PackError> {
+    pub fn encode(&self, filling: &Filling) -> Result<Pack, PackError> {
+        let (bytes, is_script): (&[u8], _) = match filling {
+            Filling::Plain(bytes) => (bytes, false),
+            Filling::Script(script) => (script, true),
+        };
         let encoded = self.encoding.encode(bytes).map_err(PackError::Memory)?;
-        Pack::new(&encoded).map_err(PackError::Memory)
+        Pack::new(&encoded, is_script).map_err(PackError::Memory)
     }
 
-    /// Reads what a pack holds: all pieces at once, so that what has to be fetched is fetched in one
-    /// round trip, as far as the reader allows.
-    pub async fn fill(&self, number: u32) -> Result<Mapped, PackError> {
-        let len = usize::try_from(self.len(number)).unwrap_or(0);
-        let mut bytes = Mapped::zeroed(len).map_err(PackError::Memory)?;
+    /// Brings together what a pack holds, with the patches that there are for each of its [contents](Self::contents_of). What no
+    /// patch makes is read, all pieces at once, so that what has to be fetched is fetched in one round trip, as far as the
+    /// reader allows.
+    pub async fn fill(
+        &self,
+        number: u32,
+        patches: &[Option<Arc<Patch>>],
+    ) -> Result<Filling, PackError> {
+        let pieces = self.space.pack(number);
+        let patch = |place: usize| patches.get(place).and_then(Option::as_ref);
+        if (0..pieces.len()).all(|place| patch(place).is_none()) {
+            return Ok(Filling::Plain(self.read(&pieces).await?));
+        }
+        let plain = pieces.iter().enumerate().filter(|(place, _)| patch(*place).is_none());
+        let plain: Vec<Piece> = plain.map(|(_, piece)| *piece).collect();
+        let bytes = self.read(&plain).await?;
+        let mut bytes = &bytes[..];
+        let mut script = Vec::new();
+        for (place, piece) in pieces.iter().enumerate() {
+            let mut write = |operation: Operation<'_>| {
+                operation.write(|bytes| script.extend_from_slice(bytes));
+            };
+            match (patch(place), self.base(piece)) {
+                (Some(patch), Some(base)) => {
+                    let (image, path) = (base.place.image, &base.place.path);
+                    write(Operation::BaseHeld { image, path });
+                    patch.slice(piece.offset, piece.offset + u64::from(piece.len), &mut script);
+                }
+                _ => {
+                    let len = usize::try_from(piece.len).unwrap_or(0).min(bytes.len());
+                    let (now, later) = bytes.split_at(len);
+                    write(Operation::Insert(now));
+                    bytes = later;
+                }
+            }
+        }
+        // A longer script is none: what it is decoded in has no room for it.
+        match script.len() <= MAX_SCRIPT as usize {
+            true => Ok(Filling::Script(script)),
+            false => Ok(Filling::Plain(self.read(&pieces).await?)),
+        }
+    }
+
+    async fn read(&self, pieces: &[Piece]) -> Result<Mapped, PackError> {
+        let len: u32 = pieces.iter().map(|piece| piece.len).sum();
+        let mut bytes =
+            Mapped::zeroed(usize::try_from(len).unwrap_or(0)).map_err(PackError::Memory)?;
         let mut rest = &mut bytes[..];
         let mut reads = Vec::new();
-        for piece in self.space.pack(number) {
+        for piece in pieces {
             let Some(needed) = self.contents.get(piece.content) else { continue };
             let len = usize::try_from(piece.len).unwrap_or(0);
             let (into, behind) = std::mem::take(&mut rest).split_at_mut(len);

@@ -10,18 +10,24 @@ use std::sync::{Arc, Weak};
 
 /// PackData frames.
 #[derive(Debug, Clone)]
-pub struct Pack(Arc<Mapped>);
+pub struct Pack {
+    frames: Arc<Mapped>,
+    is_script: bool,
+}
 
 /// A pack that lives as long as somebody sends it.
 #[derive(Debug)]
-pub struct WeakPack(Weak<Mapped>);
+pub struct WeakPack {
+    frames: Weak<Mapped>,
+    is_script: bool,
+}
 
 impl Pack {
-    /// Encoded bytes, in frames.
+    /// Encoded bytes, of the pack's bytes or of a script, in frames.
     ///
     /// # Errors
     /// The system has no memory.
-    pub fn new(encoded: &[u8]) -> std::io::Result<Self> {
+    pub fn new(encoded: &[u8], is_script: bool) -> std::io::Result<Self> {
         let len = usize::try_from(sliced_len(encoded.len())).unwrap_or(usize::MAX);
         let mut frames = Mapped::zeroed(len)?;
         let mut rest = &mut frames[..];
@@ -31,12 +37,17 @@ impl Pack {
             rest = behind;
         })
         .map_err(std::io::Error::other)?;
-        Ok(Self::of_frames(frames))
+        Ok(Self::of_frames(frames, is_script))
     }
 
     /// From what [`frames`](Self::frames) gave.
-    pub fn of_frames(frames: Mapped) -> Self {
-        Self(Arc::new(frames))
+    pub fn of_frames(frames: Mapped, is_script: bool) -> Self {
+        Self { frames: Arc::new(frames), is_script }
+    }
+
+    /// Whether what is encoded is a script.
+    pub fn is_script(&self) -> bool {
+        self.is_script
     }
 
     /// The frames, without a copy.
@@ -46,30 +57,30 @@ impl Pack {
 
     /// Bytes without the frames' headers.
     pub fn encoded_len(&self) -> u64 {
-        encoded_len(self.0.len() as u64)
+        encoded_len(self.frames.len() as u64)
     }
 
     /// A reference that does not keep it.
     pub fn downgrade(&self) -> WeakPack {
-        WeakPack(Arc::downgrade(&self.0))
+        WeakPack { frames: Arc::downgrade(&self.frames), is_script: self.is_script }
     }
 }
 
 impl WeakPack {
     /// The pack, if it is there still.
     pub fn upgrade(&self) -> Option<Pack> {
-        self.0.upgrade().map(Pack)
+        Some(Pack { frames: self.frames.upgrade()?, is_script: self.is_script })
     }
 
     /// Whether it is there still.
     pub fn is_alive(&self) -> bool {
-        self.0.strong_count() > 0
+        self.frames.strong_count() > 0
     }
 }
 
 impl AsRef<[u8]> for Pack {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.frames
     }
 }
 
@@ -102,7 +113,7 @@ mod tests {
     fn lengths_lead_to_each_other() {
         for len in [0, 1, MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 1_050_000] {
             assert_eq!(encoded_len(sliced_len(len)), len as u64, "{len}");
-            let pack = Pack::new(&vec![7; len]).unwrap();
+            let pack = Pack::new(&vec![7; len], false).unwrap();
             assert_eq!(
                 (pack.frames().len() as u64, pack.encoded_len()),
                 (sliced_len(len), len as u64)

@@ -2,7 +2,7 @@
 //! cheapest way, of a large target only some samples.
 
 use super::stored::Patch;
-use libdeflater::{CompressionLvl, Compressor};
+use crate::packs::deflate;
 
 /// Bytes of the target in a sample.
 const SAMPLE: usize = 64 << 10;
@@ -13,12 +13,8 @@ const NAME: usize = 64;
 
 /// Whether it does.
 pub fn pays(patch: &Patch, target: &[u8]) -> bool {
-    let mut compressor = Compressor::new(CompressionLvl::fastest());
-    let mut compressed = Vec::new();
-    let mut len = |bytes: &[u8]| {
-        compressed.resize(compressor.deflate_compress_bound(bytes.len()), 0);
-        compressor.deflate_compress(bytes, &mut compressed).unwrap_or(bytes.len())
-    };
+    // Without memory nothing is shorter.
+    let len = |bytes: &[u8]| deflate::encode(bytes, 1).map_or(bytes.len(), |encoded| encoded.len());
     let samples = target.chunks(SAMPLE);
     let every = samples.len().div_ceil(SAMPLES).max(1);
     let (mut own, mut patched) = (0, 0);

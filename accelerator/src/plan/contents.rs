@@ -4,6 +4,7 @@
 //! that the device copies from a held image, in the order in which entries need them.
 
 use super::order::{self, Cold};
+use super::patch_base::{Names, PatchBase};
 use super::{Below, Held, Layer, PlanError, Wanted, count};
 use crate::tree::{Content, FileKind, Tree};
 use skiff_protocol::Digest;
@@ -18,6 +19,8 @@ pub struct Needed {
     pub content: Content,
     /// Where the device has it; `None` if it comes from packs.
     pub held: Option<Place>,
+    /// What of the device is likely to be much like it, if it comes from packs.
+    pub base: Option<PatchBase>,
 }
 
 /// A file of a held image.
@@ -47,6 +50,7 @@ impl Contents {
         cold: Option<&Cold>,
     ) -> Result<Self, PlanError> {
         let mut indexes: Vec<Option<HashMap<[u8; 32], &[u8]>>> = vec![None; held.len()];
+        let mut names = Names::of(held);
         let mut numbers: HashMap<[u8; 32], u32> = HashMap::new();
         let mut files: HashMap<[u8; 32], u32> = HashMap::new();
         let mut packed: Vec<Needed> = Vec::new();
@@ -65,7 +69,12 @@ impl Contents {
                     continue;
                 }
                 let place = find(content, entry.path, &sources, held, &mut indexes)?;
-                let needed = Needed { image: layer.image, content: content.clone(), held: place };
+                let base = match place {
+                    None => names.like(entry.path, content.size, &sources)?,
+                    Some(_) => None,
+                };
+                let content = content.clone();
+                let needed = Needed { image: layer.image, content, held: place, base };
                 match needed.held {
                     Some(_) => copied.push(needed),
                     None => packed.push(needed),
@@ -181,6 +190,7 @@ mod tests {
         let held_tree = |names| Held {
             manifest: Digest([0; 32]),
             depth: 1,
+            is_base: false,
             tree: Some((Arc::new(tree(names)), Digest([0; 32]))),
         };
         let held = [

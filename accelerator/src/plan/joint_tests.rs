@@ -9,7 +9,7 @@ use std::sync::Arc;
 fn held(trees: &[(&Tree, u16)]) -> Vec<Held> {
     let held = |(tree, depth): &(&Tree, u16)| {
         let tree = (Arc::new((*tree).clone()), Digest(tree.digest()));
-        Held { manifest: tree.1, depth: *depth, tree: Some(tree) }
+        Held { manifest: tree.1, depth: *depth, is_base: false, tree: Some(tree) }
     };
     trees.iter().map(held).collect()
 }

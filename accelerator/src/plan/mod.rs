@@ -24,6 +24,7 @@ mod joint;
 mod likely;
 pub mod order;
 pub mod parent;
+pub mod patch_base;
 pub mod space;
 pub mod table;
 
@@ -77,6 +78,8 @@ pub struct Held {
     pub manifest: Digest,
     /// Layers in its overlay stack on the device.
     pub depth: u16,
+    /// Whether it is a base layer: what several images share, and no image.
+    pub is_base: bool,
     /// Its tree and the tree's digest, unless it is unknown here: then it counts as not held.
     pub tree: Option<(Arc<Tree>, Digest)>,
 }

@@ -127,7 +127,7 @@ mod tests {
     fn contents(sizes: &[(u8, u64, u32)]) -> Vec<(Needed, u32)> {
         let needed = |&(n, size, files): &(u8, u64, u32)| {
             let content = Content { size, layer: u32::from(n), ..content(n) };
-            (Needed { image: 0, content, held: None }, files)
+            (Needed { image: 0, content, held: None, base: None }, files)
         };
         sizes.iter().map(needed).collect()
     }

@@ -89,7 +89,7 @@ mod tests {
 
     fn held(tree: Tree, depth: u16) -> Held {
         let tree = Some((Arc::new(tree), Digest([0; 32])));
-        Held { manifest: Digest([0; 32]), depth, tree }
+        Held { manifest: Digest([0; 32]), depth, is_base: false, tree }
     }
 
     /// Its name, what is held, layers above, the parent, entries on it.

@@ -16,7 +16,7 @@ use crate::plan::inputs::Inputs;
 use axum::body::Bytes;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_PACK;
-use skiff_protocol::request::{DeployRequest, Part, Purpose};
+use skiff_protocol::request::{Codecs, DeployRequest, Part, Purpose};
 use skiff_protocol::response::{self, Complete, FailureCode, Notice, Phase};
 use skiff_protocol::{Digest, Ranges, Version};
 use std::sync::Arc;
@@ -66,7 +66,9 @@ pub(crate) async fn answer<L: Library>(
         None => planned(service, access, &request, version, sink).await?,
     };
     let meter = Meter::default();
-    let mut shipment = shipment(service, &request, &prepared).await?;
+    let measure = request.purpose == Purpose::Measure;
+    let exact = measure || request.max_bytes.is_some();
+    let mut shipment = shipment(service, &request, &prepared, exact).await?;
     if shipment.metadata.is_some() && version.has_signatures() {
         let signatures = service.signers.sign(body, &prepared.plan.table);
         for signature in signatures.map_err(|error| Refusal::internal(&error))? {
@@ -76,10 +78,13 @@ pub(crate) async fn answer<L: Library>(
     let shipment = shipment.estimated_by(prepared.alone.as_ref()).await?;
     let complete = Complete { plan: shipment.id, trees: prepared.trees.iter().copied().collect() };
     let complete = frames::message(Kind::Complete, &complete)?;
-    let measure = request.purpose == Purpose::Measure;
-    let exact = measure || request.max_bytes.is_some();
-    let sizes = report(sink, Phase::Plan, &meter, shipment.wire_bytes(complete.len(), exact));
+    let sizes = report(sink, Phase::Plan, &meter, shipment.wire_bytes(complete.len()));
     let (rest, exact) = sizes.await??;
+    if let (Some(patches), true) = (&shipment.patches, shipment.metadata.is_some()) {
+        for image in patches.images() {
+            sink.send(frames::message(Kind::Notice, &Notice::PatchBase(image))?).await?;
+        }
+    }
     let (head, wire_bytes) = head(version, &shipment, rest, exact)?;
     if let Some(max) = request.max_bytes {
         let whole = sink.sent() + wire_bytes;
@@ -140,12 +145,12 @@ async fn kept<L: Library>(
     if let Some(prepared) = service.preparations.with_id(plan) {
         let inputs = &prepared.inputs;
         let is_theirs =
-            inputs.are_of(request) && may_have(service, access, inputs, &request.part).await?;
+            inputs.are_of(request) && may_have(service, access, inputs, request).await?;
         return Ok(is_theirs.then_some(prepared));
     }
     let inputs = service.library.plan(plan).await?.and_then(|bytes| Inputs::decode(&bytes));
     let Some(inputs) = inputs.filter(|inputs| inputs.are_of(request)) else { return Ok(None) };
-    if !may_have(service, access, &inputs, &request.part).await? {
+    if !may_have(service, access, &inputs, request).await? {
         return Ok(None);
     }
     let meter = Meter::default();
@@ -154,6 +159,15 @@ async fn kept<L: Library>(
     let preparing = service.preparations.get(service, images);
     let prepared = report(sink, Phase::Plan, &Meter::default(), preparing).await??;
     Ok(Some(prepared))
+}
+
+/// Whether packs may be patches: not where single contents are asked for, as a patch may be why.
+fn has_patches(request: &DeployRequest<'_>) -> bool {
+    let is_plan = matches!(
+        request.part,
+        Part::Whole | Part::Resume { .. } | Part::Rest { .. } | Part::Metadata
+    );
+    is_plan && request.version.has_patches() && request.codecs.contains(Codecs::PATCHES)
 }
 
 /// The plan that a request names.
@@ -204,13 +218,21 @@ async fn shipment<'s, L: Library>(
     service: &'s Service<L>,
     request: &DeployRequest<'_>,
     prepared: &Prepared<L>,
+    exact: bool,
 ) -> Result<Shipment<'s, L>, Ended> {
     let plan = &prepared.plan;
     let too_many = |_| Refusal::new(FailureCode::BadRequest, "the request needs too many layers");
     let images = u16::try_from(plan.layers_of_images.len()).map_err(too_many)?;
     let layers = u16::try_from(plan.parents.len()).map_err(too_many)?;
     let encoding = service.levels.for_device(request.codecs);
-    let whole = || (Some(plan.metadata.clone()), prepared.packs(encoding), plan.first_packs);
+    let patches = prepared.patches.as_ref().filter(|_| has_patches(request)).cloned();
+    let whole = || {
+        let cutter = match patches {
+            Some(_) => prepared.packs(encoding).with_patches(),
+            None => prepared.packs(encoding),
+        };
+        (Some(plan.metadata.clone()), cutter, plan.first_packs)
+    };
     let ((metadata, cutter, first_packs), have) = match &request.part {
         Part::Whole => (whole(), None),
         Part::Resume { plan: asked, have } => {
@@ -250,9 +272,11 @@ async fn shipment<'s, L: Library>(
         metadata,
         signatures: Vec::new(),
         cutter: Arc::new(cutter),
+        patches,
         first_packs,
         have,
         ratio: prepared.ratio,
+        exact,
         urgent: request.hydration.urgent,
         starts: (request.hydration.cold_files > 0).then_some(request.hydration.deployment),
     })

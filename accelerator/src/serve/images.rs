@@ -9,7 +9,7 @@ use crate::plan::inputs::{HeldInput, Inputs, Terms, WantedInput};
 use crate::plan::order::Cold;
 use crate::plan::{Held, Wanted};
 use skiff_protocol::Version;
-use skiff_protocol::request::{self, DeployRequest, Part, Want};
+use skiff_protocol::request::{self, Codecs, DeployRequest, Part, Want};
 use skiff_protocol::response::FailureCode;
 
 /// Images with their trees.
@@ -111,7 +111,7 @@ pub(crate) async fn find<L: Library>(
     for held in &request.held {
         let image = if held.reference.is_empty() {
             let tree = library.base(held.manifest).await?.map(|tree| (tree, held.manifest));
-            Held { manifest: held.manifest, depth: held.depth, tree }
+            Held { manifest: held.manifest, depth: held.depth, is_base: true, tree }
         } else {
             let known = async {
                 if !access.has_image(held.reference) {
@@ -134,7 +134,7 @@ pub(crate) async fn find<L: Library>(
                     None
                 }
             };
-            Held { manifest: held.manifest, depth: held.depth, tree }
+            Held { manifest: held.manifest, depth: held.depth, is_base: false, tree }
         };
         found.hold(held.reference, image);
     }
@@ -158,13 +158,13 @@ fn denied(version: Version, what: String) -> Refusal {
     Refusal::new(code, text)
 }
 
-/// Whether a device may have what a plan of these inputs brings: all its images and, where metadata are sent that name files of
-/// held images, those.
+/// Whether a device may have what a plan of these inputs brings: all its images and, where metadata or patches are sent that
+/// refer to files of held images, those.
 pub(crate) async fn may_have<L: Library>(
     service: &Service<L>,
     access: &Access,
     inputs: &Inputs,
-    part: &Part,
+    request: &DeployRequest<'_>,
 ) -> Result<bool, Refusal> {
     if access.is_all() {
         return Ok(true);
@@ -172,8 +172,11 @@ pub(crate) async fn may_have<L: Library>(
     if !inputs.wanted.iter().all(|want| access.has_image(&want.reference)) {
         return Ok(false);
     }
-    if matches!(part, Part::Repair { .. } | Part::Rest { .. }) {
-        return Ok(true);
+    // A patch tells of what it is put on, too.
+    match request.part {
+        Part::Repair { .. } => return Ok(true),
+        Part::Rest { .. } if !request.codecs.contains(Codecs::PATCHES) => return Ok(true),
+        _ => {}
     }
     for held in inputs.held.iter().filter(|held| !held.reference.is_empty()) {
         let Some(tree) = held.tree else { continue };
@@ -215,7 +218,8 @@ pub(crate) async fn again<L: Library>(
                 Some((known.tree, known.tree_digest))
             }
         };
-        found.hold(&held.reference, Held { manifest: held.manifest, depth: held.depth, tree });
+        let (manifest, depth, is_base) = (held.manifest, held.depth, held.reference.is_empty());
+        found.hold(&held.reference, Held { manifest, depth, is_base, tree });
     }
     Ok((found.inputs == inputs).then_some(found))
 }

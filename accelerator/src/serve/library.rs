@@ -6,8 +6,9 @@ use crate::access::Access;
 use crate::graph::Graph;
 use crate::hot::Item;
 use crate::meter::Meter;
-use crate::packs::cut::{PackError, ReadContent};
+use crate::packs::cut::{PackError, ReadContent, ReadError};
 use crate::packs::framed::Pack;
+use crate::patch::Patch;
 use crate::plan::{Blob, Delta, Wanted};
 use crate::tree::Tree;
 use skiff_protocol::Digest;
@@ -74,6 +75,14 @@ pub trait Library: Send + Sync + 'static {
         meter: &Meter,
     ) -> impl Future<Output = Result<Known<Self::Image>, Refusal>> + Send;
 
+    /// The image with this manifest, from the reference's repository, to be read.
+    fn image_of(
+        &self,
+        reference: &str,
+        manifest: Digest,
+        platform: &Platform<'_>,
+    ) -> impl Future<Output = Result<Self::Image, Refusal>> + Send;
+
     /// Whether somebody with this access could have the image with this manifest and tree from some repository, to
     /// begin with that of the reference. Who holds an image may name any repository, and whatever is known by its manifest is found.
     fn is_in(
@@ -110,6 +119,13 @@ pub trait Library: Send + Sync + 'static {
         key: Digest,
         make: impl Future<Output = Result<Pack, PackError>> + Send,
     ) -> impl Future<Output = Result<Pack, PackError>> + Send;
+
+    /// The patch with this key, from the cache or else from `make`; nothing if that says that none pays.
+    fn patch(
+        &self,
+        key: Digest,
+        make: impl Future<Output = Result<Option<Patch>, ReadError>> + Send,
+    ) -> impl Future<Output = Result<Option<Arc<Patch>>, ReadError>> + Send;
 
     /// Encoded bytes of the pack with this key, if it is cached.
     fn pack_len(&self, key: Digest) -> Option<u64>;

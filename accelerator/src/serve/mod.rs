@@ -28,6 +28,7 @@ pub mod library;
 mod listen;
 mod lull;
 pub mod metrics;
+mod patches;
 mod patience;
 mod prepared;
 pub mod progress;
@@ -76,6 +77,8 @@ pub struct Service<L: Library> {
     urgent_makers: Makers,
     deployments: Arc<Deployments>,
     ahead: Supply,
+    /// MiB of memory that making patches may take.
+    patching: Arc<Semaphore>,
     preparations: Preparations<L>,
     levels: Levels,
     gate: Arc<Gate>,
@@ -113,6 +116,7 @@ impl<L: Library> Service<L> {
             urgent_makers: Makers::new(processors),
             deployments: Arc::default(),
             ahead: Supply::new(processors + 1, AHEAD * processors),
+            patching: Arc::new(Semaphore::new(patches::MEMORY as usize)),
             preparations: Preparations::default(),
             levels,
             gate: Arc::default(),

@@ -5,6 +5,7 @@ use super::Service;
 use super::answer::Ended;
 use super::images::Images;
 use super::library::{Library, Planned};
+use super::patches::Patches;
 use super::refusal::Refusal;
 use crate::packs::cut::Cutter;
 use crate::packs::encoding::Encoding;
@@ -36,6 +37,8 @@ pub(crate) struct Prepared<L: Library> {
     pub(crate) alone: Option<Delta>,
     /// The content space of its packs.
     space: Arc<Space>,
+    /// What packs may be in place of contents, if the device knows patches and there may be some.
+    pub(crate) patches: Option<Arc<Patches<L>>>,
     images: Vec<L::Image>,
     /// What the packs are read through, and the layers that it can read.
     reader: Arc<L::Reader>,
@@ -147,7 +150,9 @@ async fn prepare<L: Library>(
     let reader = Arc::new(service.library.reader(images.clone(), layers.clone()).await?);
     let space = mem::take(&mut plan.space);
     let space = Arc::new(space);
-    Ok(Prepared { plan, inputs, trees, ratio, alone, space, images, reader, layers })
+    let patches = Patches::new(service, &inputs, Arc::clone(&plan.contents), Arc::clone(&reader));
+    let patches = (!patches.are_none()).then(|| Arc::new(patches));
+    Ok(Prepared { plan, inputs, trees, ratio, alone, space, patches, images, reader, layers })
 }
 
 impl<L: Library> Prepared<L> {

@@ -11,6 +11,7 @@ use super::body::Sink;
 use super::frames;
 use super::library::Library;
 use super::lull;
+use super::patches::{PATIENCE, Patches};
 use super::refusal::Refusal;
 use super::urgent::Deployment;
 use crate::packs::ahead::Ahead;
@@ -40,10 +41,14 @@ pub(crate) struct Shipment<'s, L: Library> {
     /// The frames that follow the metadata.
     pub(crate) signatures: Vec<u8>,
     pub(crate) cutter: Arc<Cutter<L::Reader>>,
+    /// What packs may be in place of contents.
+    pub(crate) patches: Option<Arc<Patches<L>>>,
     /// Packs that go before the frame `HotComplete`.
     pub(crate) first_packs: u32,
     pub(crate) have: Option<Ranges>,
     pub(crate) ratio: u64,
+    /// The answer's length is said exactly.
+    pub(crate) exact: bool,
     /// A program on the device waits for it.
     pub(crate) urgent: bool,
     /// The deployment of a device that starts its programs before everything is there.
@@ -63,20 +68,16 @@ impl<L: Library> Shipment<'_, L> {
 
     /// Bytes of all frames after the plan's, `complete` being those of the last one, and whether
     /// they are exact. Makes all packs if they must be.
-    pub(crate) async fn wire_bytes(
-        &self,
-        complete: usize,
-        must_be_exact: bool,
-    ) -> Result<(u64, bool), Ended> {
+    pub(crate) async fn wire_bytes(&self, complete: usize) -> Result<(u64, bool), Ended> {
         let metadata = self.metadata.as_ref().map_or(0, |stream| stream.len());
         let mut bytes =
             sliced_len(metadata) + (self.signatures.len() + HEADER_LEN + complete) as u64;
         let mut exact = true;
         let mut missing = Vec::new();
         for number in self.numbers() {
-            match self.service.library.pack_len(self.cutter.key(number)) {
+            match self.service.library.pack_len(self.cutter.key(number, self.patches.is_some())) {
                 Some(encoded) => bytes += self.pack_len(number, encoded)?,
-                None if must_be_exact => missing.push(number),
+                None if self.exact => missing.push(number),
                 None => {
                     exact = false;
                     bytes += self.pack_len(number, scaled(self.cutter.len(number), self.ratio))?;
@@ -114,7 +115,8 @@ impl<L: Library> Shipment<'_, L> {
                     lull::pass(&self.service.deployments, name, from).await;
                 }
             }
-            sink.send(self.pack_head(number, encoded.encoded_len())?).await?;
+            let is_script = encoded.is_script();
+            sink.send(self.pack_head(number, is_script, encoded.encoded_len())?).await?;
             let mut frames = encoded.frames();
             // In slices: what waits for the device then keeps one pack in memory, not three.
             while !frames.is_empty() {
@@ -124,14 +126,15 @@ impl<L: Library> Shipment<'_, L> {
         send_once(sink, &mut hot).await
     }
 
-    fn pack_head(&self, number: u32, encoded: u64) -> Result<Bytes, Ended> {
-        let (codec, len) = (self.cutter.codec(number), self.cutter.len(number));
+    fn pack_head(&self, number: u32, is_script: bool, encoded: u64) -> Result<Bytes, Ended> {
+        let (codec, len) = (self.cutter.codec(is_script), self.cutter.len(number));
         Ok(frames::pack_head(number, codec, len, encoded)?)
     }
 
     /// Bytes of a pack's frames.
     fn pack_len(&self, number: u32, encoded: u64) -> Result<u64, Ended> {
-        let head = self.pack_head(number, encoded)?.len() as u64;
+        // Every codec has as long a head.
+        let head = self.pack_head(number, false, encoded)?.len() as u64;
         let encoded = usize::try_from(encoded).map_err(|_| skiff_protocol::Error::Malformed)?;
         Ok(head + sliced_len(encoded))
     }
@@ -148,19 +151,40 @@ impl<L: Library> Shipment<'_, L> {
             true => self.service.urgent_makers.clone(),
             false => self.service.makers.clone(),
         };
-        let cutter = self.cutter.clone();
+        let (cutter, patches) = (self.cutter.clone(), self.patches.clone());
+        let patience = (!self.exact).then_some(PATIENCE);
         Ahead::new(numbers, self.service.ahead.clone(), move |number| {
             let (library, cutter, makers) = (library.clone(), cutter.clone(), makers.clone());
+            let patches = patches.clone();
             tokio::spawn(async move {
-                let key = cutter.key(number);
+                let patches = patches.filter(|_| cutter.may_be_patched(number));
+                let mut key = cutter.key(number, patches.is_some());
+                let mut found = None;
+                if let Some(patches) = &patches
+                    && library.pack_len(key).is_none()
+                {
+                    found = patches.of(cutter.contents_of(number), patience).await;
+                    if found.is_none() {
+                        key = cutter.key(number, false);
+                        found = Some(Vec::new());
+                    }
+                }
                 let make = async move {
                     let closed = |error: AcquireError| PackError::Cache(error.into());
                     let _filling = makers.filling.acquire_owned().await.map_err(closed)?;
-                    let bytes = cutter.fill(number).await?;
+                    let found = match (found, patches) {
+                        (Some(found), _) => found,
+                        // It was in the cache a moment ago.
+                        (None, Some(patches)) => {
+                            patches.of(cutter.contents_of(number), None).await.unwrap_or_default()
+                        }
+                        (None, None) => Vec::new(),
+                    };
+                    let filling = cutter.fill(number, &found).await?;
                     let permit = makers.encoding.acquire_owned().await.map_err(closed)?;
                     let encode = move || {
                         let _permit = permit;
-                        cutter.encode(&bytes)
+                        cutter.encode(&filling)
                     };
                     tokio::task::spawn_blocking(encode).await.map_err(PackError::Encoder)?
                 };

@@ -7,6 +7,7 @@ use skiff_accelerator::hot::Item;
 use skiff_accelerator::meter::Meter;
 use skiff_accelerator::packs::cut::{PackError, ReadContent, ReadError};
 use skiff_accelerator::packs::framed::Pack;
+use skiff_accelerator::patch::Patch;
 use skiff_accelerator::plan::{Blob, Delta, Wanted};
 use skiff_accelerator::serve::library::{Known, Library, Planned};
 use skiff_accelerator::serve::refusal::Refusal;
@@ -42,6 +43,9 @@ pub(crate) struct Memory {
     sent: Mutex<Vec<(Delta, Codecs, u64)>>,
     plans: Mutex<HashMap<Digest, Vec<u8>>>,
     pub(crate) applications: Mutex<BTreeMap<&'static str, Vec<String>>>,
+    patches: Mutex<HashMap<Digest, Option<Arc<Patch>>>>,
+    /// Held images that the registry has no more.
+    pub(crate) gone: Mutex<BTreeSet<String>>,
     /// What is hot in whatever is asked for.
     pub(crate) hot: Mutex<Vec<Item>>,
 }
@@ -166,6 +170,26 @@ impl Library for Memory {
         let pack = make.await?;
         self.packs.lock().unwrap().insert(key, pack.clone());
         Ok(pack)
+    }
+
+    async fn image_of(&self, reference: &str, _: Digest, _: &Platform<'_>) -> Result<(), Refusal> {
+        match self.gone.lock().unwrap().contains(reference) {
+            true => Err(Refusal::new(FailureCode::NotFound, "it is gone")),
+            false => Ok(()),
+        }
+    }
+
+    async fn patch(
+        &self,
+        key: Digest,
+        make: impl Future<Output = Result<Option<Patch>, ReadError>> + Send,
+    ) -> Result<Option<Arc<Patch>>, ReadError> {
+        if let Some(patch) = self.patches.lock().unwrap().get(&key) {
+            return Ok(patch.clone());
+        }
+        let patch = make.await?.map(Arc::new);
+        self.patches.lock().unwrap().insert(key, patch.clone());
+        Ok(patch)
     }
 
     fn pack_len(&self, key: Digest) -> Option<u64> {

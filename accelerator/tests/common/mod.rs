@@ -11,6 +11,7 @@ use skiff_protocol::request::{
     Codecs, DeployRequest, Held, Hydration, Part, Platform, Purpose, Want,
 };
 use skiff_protocol::response::{self, Codec, Complete, FailureCode, Notice, Pack, Plan, decode};
+use skiff_protocol::script::{Script, Step};
 use skiff_protocol::{Digest, Ranges, Version};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -45,6 +46,8 @@ pub(crate) struct Answer {
     pub(crate) contents: Vec<Content>,
     pub(crate) layers: Vec<(record::Layer, Vec<Entry>)>,
     pub(crate) packs: BTreeMap<u32, Vec<u8>>,
+    /// The scripts of those that are patched.
+    pub(crate) scripts: BTreeMap<u32, (Vec<u8>, u32)>,
     /// The codec of each pack, as they came.
     pub(crate) codecs: Vec<Codec>,
     /// How many of them came before `HotComplete`.
@@ -77,6 +80,52 @@ impl Answer {
             assert_eq!(pack.len(), MAX_PACK as usize, "pack {number}");
         }
         packs.flatten().copied().collect()
+    }
+
+    /// Runs the scripts, with these files of held images as bases. Gives how many there were.
+    pub(crate) fn patch(&mut self, base: impl Fn(u16, &[u8]) -> Vec<u8>) -> usize {
+        let scripts = std::mem::take(&mut self.scripts);
+        for (number, (script, len)) in &scripts {
+            let (mut from, mut made) = (Vec::new(), Vec::<u8>::new());
+            let mut decoder = Script::new(u64::from(*len));
+            let mut rest = &script[..];
+            while let Some(step) = decoder.next(&mut rest).unwrap() {
+                let range = |at: u64, len: u64| {
+                    usize::try_from(at).unwrap()..usize::try_from(at + len).unwrap()
+                };
+                match step {
+                    Step::BaseHeld { image, path: b"" } => {
+                        let at = u64::from(*number) * u64::from(MAX_PACK) + made.len() as u64;
+                        from = base(image, self.path_at(at).as_bytes());
+                    }
+                    Step::BaseHeld { image, path } => from = base(image, path),
+                    Step::Insert(bytes) => made.extend_from_slice(bytes),
+                    Step::Copy { at, len } => made.extend_from_slice(&from[range(at, len)]),
+                    Step::Add { at, bytes } => {
+                        let base = &from[range(at, bytes.len() as u64)];
+                        made.extend(
+                            base.iter().zip(bytes).map(|(old, add)| old.wrapping_add(*add)),
+                        );
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(decoder.is_complete());
+            assert!(self.packs.insert(*number, made).is_none());
+        }
+        scripts.len()
+    }
+
+    /// The path of the first entry with the content that lies at a place of the content space.
+    fn path_at(&self, at: u64) -> &str {
+        let mut end = 0;
+        let number = self.contents.iter().position(|content| {
+            end += content.size;
+            end > at
+        });
+        let number = u32::try_from(number.unwrap()).unwrap();
+        let mut entries = self.layers.iter().flat_map(|(_, entries)| entries);
+        &entries.find(|entry| entry.content == Some(number)).unwrap().path
     }
 
     /// Checks every content that comes from packs, and says how many there are.
@@ -210,13 +259,21 @@ pub(crate) fn read_answer(body: &[u8]) -> Answer {
                 encoded.extend_from_slice(frame.payload);
                 if encoded.len() == head.encoded_len as usize {
                     let bytes = match head.codec {
-                        Codec::Deflate => miniz_oxide::inflate::decompress_to_vec(encoded).unwrap(),
-                        Codec::Zstd => zstd::bulk::decompress(encoded, MAX_PACK as usize).unwrap(),
+                        Codec::Deflate | Codec::DeflateScript => {
+                            miniz_oxide::inflate::decompress_to_vec(encoded).unwrap()
+                        }
+                        Codec::Zstd | Codec::ZstdScript => {
+                            zstd::bulk::decompress(encoded, 2 * MAX_PACK as usize).unwrap()
+                        }
                         other => panic!("{other:?}"),
                     };
                     answer.codecs.push(head.codec);
-                    assert_eq!(bytes.len(), head.len as usize);
-                    assert!(answer.packs.insert(head.number, bytes).is_none());
+                    if head.codec.is_script() {
+                        assert!(answer.scripts.insert(head.number, (bytes, head.len)).is_none());
+                    } else {
+                        assert_eq!(bytes.len(), head.len as usize);
+                        assert!(answer.packs.insert(head.number, bytes).is_none());
+                    }
                     pack = None;
                 }
             }

@@ -12,7 +12,7 @@ use skiff_accelerator::packs::encoding::Levels;
 use skiff_accelerator::serve::Service;
 use skiff_accelerator::serve::library::{Library as _, Planned};
 use skiff_protocol::record::Parent;
-use skiff_protocol::request::{DeployRequest, Held, Hydration, Part, Want};
+use skiff_protocol::request::{Codecs, DeployRequest, Held, Hydration, Part, Want};
 use skiff_protocol::response::{FailureCode, Notice};
 use skiff_protocol::{Digest, Version};
 use std::net::SocketAddr;
@@ -23,6 +23,8 @@ use tokio::runtime::Runtime;
 
 const OPEN: Files = &[("a", 1, 100), ("b", 2, 5000)];
 const SECRET: Files = &[("a", 1, 100), ("key", 3, 6000)];
+/// What `OPEN` is much like.
+const ALIKE: Files = &[("b", 2, 4900)];
 
 const OPERATOR: &str = "Authorization: Bearer operator\r\n";
 const DEVICE: &str = "Authorization: Bearer device\r\n";
@@ -35,7 +37,9 @@ fn line(token: &str, repositories: &str) -> String {
 /// A service where the operator may read all, and the device `open/…`.
 fn serve(runtime: &Runtime, policy: &Path) -> SocketAddr {
     std::fs::write(policy, line("operator", "**") + &line("device", "open/*")).unwrap();
-    let memory = Memory::new(&[("open/a", OPEN), ("open/c", OPEN), ("secret/b", SECRET)]);
+    let open = [("open/a", OPEN), ("open/c", OPEN)];
+    let secret = [("secret/b", SECRET), ("secret/d", ALIKE)];
+    let memory = Memory::new(&[open, secret].concat());
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let applications = [("shop", names(&["open/a"])), ("vault", names(&["open/a", "secret/b"]))];
     *memory.applications.lock().unwrap() = applications.into();
@@ -174,6 +178,26 @@ fn what_a_device_says_that_it_holds_tells_it_nothing() {
     }
     let answer = ground.ask(DEVICE, &request(&["open/a"], &[held("open/c")]));
     assert!(answer.notices.is_empty() && answer.contents.is_empty());
+}
+
+#[test]
+fn a_patch_tells_nothing_of_an_image_that_a_device_may_not_read() {
+    let ground = Ground::new();
+    let held = [held("secret/d")];
+    let patches = Codecs::DEFLATE.and(Codecs::PATCHES);
+    let whole = DeployRequest { codecs: patches, ..request(&["open/a"], &held) };
+    let answer = ground.ask(OPERATOR, &whole);
+    assert_eq!(answer.notices, [Notice::PatchBase(0)]);
+    let plan = plan_id(&answer);
+    let own = ground.ask(DEVICE, &whole);
+    assert!(!own.notices.contains(&Notice::PatchBase(0)) && own.scripts.is_empty());
+    // Who knows the plan's name gets its packs, but no patches.
+    let part = Part::Rest { plan, have: ranges(&[]) };
+    let rest = DeployRequest { part, ..whole };
+    assert_eq!(ground.ask(DEVICE, &rest).failure().0, FailureCode::PlanChanged);
+    let rest = DeployRequest { codecs: Codecs::DEFLATE, ..rest };
+    let answer = ground.ask(DEVICE, &rest);
+    assert!(answer.failure.is_none() && answer.scripts.is_empty());
 }
 
 #[test]

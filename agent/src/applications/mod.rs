@@ -201,12 +201,10 @@ fn read(path: &Path) -> Result<Option<Deployed>, StateError> {
     match fs::read_to_string(path) {
         Ok(text) => match Deployed::parse(&text) {
             Some(deployed) => Ok(Some(deployed)),
-            None => Err(StateError::Damaged { path: path.to_owned() }),
+            None => Err(StateError::damaged(path)),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == ErrorKind::InvalidData => {
-            Err(StateError::Damaged { path: path.to_owned() })
-        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(StateError::damaged(path)),
         Err(error) => Err(StateError::io(path, error)),
     }
 }

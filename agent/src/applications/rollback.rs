@@ -52,7 +52,7 @@ async fn swap(
     }
     for image in &next.current {
         if !target.holds(image).await? {
-            return Err(TargetError::Incomplete { name: image.name.clone() }.into());
+            return Err(TargetError::incomplete(&image.name).into());
         }
     }
     switch_to(name, next, state, target).await

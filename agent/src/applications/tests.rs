@@ -1,7 +1,7 @@
 //! Deployments of applications to a plain directory, and back, and half-way.
 
 use super::*;
-use crate::state::Lock;
+use crate::state::{Lock, StateTrouble};
 use crate::target::{Target, samples};
 use skiff_protocol::Digest;
 use smol::block_on;
@@ -212,5 +212,8 @@ fn places_are_told_apart() {
 
     fs::write(device.state.applications().join("shop/deployed"), "place x\n").unwrap();
     let error = device.rollback().unwrap_err();
-    assert!(matches!(error, ApplicationError::State(StateError::Damaged { .. })), "{error}");
+    assert!(
+        matches!(&error, ApplicationError::State(error) if matches!(error.trouble(), StateTrouble::Damaged { .. })),
+        "{error}"
+    );
 }

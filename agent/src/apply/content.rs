@@ -3,7 +3,8 @@
 //! The bytes of pack `n` are those from `n × pack_len` on in the content space. The writer finds
 //! the content that they belong to, writes it to the file of its first entry while hashing, and
 //! when it is complete compares the digest, sets the metadata, and copies it to the other files
-//! that have it. A content whose bytes arrived in another order is hashed from the disk.
+//! that have it. A content whose bytes arrived in another order is hashed from the disk. One that was made out of a base
+//! and is wrong begins anew, as that base may be.
 //!
 //! Files that stand already are filled in place ([`Files::Standing`]): what is done for a new file is done for
 //! them, and then their leases are given up.
@@ -12,7 +13,8 @@ use super::entry::create_file;
 use super::hash::{PIECE, hash_file};
 use super::local::copy_bytes;
 use super::metadata;
-use super::{ApplyError, Beneath, Writeback, layer_of, printable};
+use super::patch::{Base, Bases};
+use super::{ApplyError, ApplyTrouble, Beneath, Writeback, layer_of, printable};
 use crate::cold::Cold;
 use crate::sha256::Sha256;
 use crate::spool::{ContentRow, Contents, Entries, EntryId, Space, State};
@@ -20,6 +22,7 @@ use crate::sync::{self, Paced};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use skiff_protocol::script::Step;
 
 /// What the writer works on.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Tables<'a> {
     pub entries: &'a mut Entries,
     /// The layers' directories, by number.
     pub layers: &'a mut [Beneath],
+    /// What patches refer to.
+    pub bases: &'a Bases,
     /// How files come about.
     pub files: Files<'a>,
 }
@@ -63,6 +68,8 @@ pub struct ContentWriter {
     /// Where the next byte lies in the content space.
     at: u64,
     begun_anew: bool,
+    /// What patched packs refer to now.
+    base: Base,
 }
 
 #[derive(Debug)]
@@ -77,13 +84,16 @@ struct Current {
     at: u64,
     /// Hash of the bytes before `at`, if they came in order from the first one on.
     hash: Option<Sha256>,
+    /// Some of its bytes were made out of a base.
+    patched: bool,
     paced: Paced,
 }
 
 impl ContentWriter {
     /// A writer at the start of a content space, for those of its contents that are in this state.
     pub fn new(space: Space, takes: State) -> Self {
-        Self { space, takes, current: None, next: 0, skip: 0, at: 0, begun_anew: false }
+        let (current, base) = Default::default();
+        Self { space, takes, current, next: 0, skip: 0, at: 0, begun_anew: false, base }
     }
 
     /// The content that the next byte belongs to, or a lower number.
@@ -103,8 +113,8 @@ impl ContentWriter {
         }
         self.suspend(contents)?;
         let place = self.space.locate(contents, offset)?;
-        let place =
-            place.ok_or(ApplyError::Contradiction("a pack lies behind the last content"))?;
+        let place = place
+            .ok_or_else(|| ApplyError::contradiction("a pack lies behind the last content"))?;
         (self.next, self.skip) = place;
         self.at = offset;
         Ok(())
@@ -112,7 +122,46 @@ impl ContentWriter {
 
     /// Takes the next bytes of the content space. Bytes of contents in another state are left alone: they
     /// are complete, or another stream has them.
-    pub fn write(&mut self, tables: &mut Tables<'_>, mut bytes: &[u8]) -> Result<(), ApplyError> {
+    pub fn write(&mut self, tables: &mut Tables<'_>, bytes: &[u8]) -> Result<(), ApplyError> {
+        self.take(tables, bytes, false)
+    }
+
+    /// Makes the next bytes as a patched pack says.
+    pub fn patch(&mut self, tables: &mut Tables<'_>, step: &Step<'_>) -> Result<(), ApplyError> {
+        let (mut at, mut left, mut added) = match *step {
+            Step::Insert(bytes) => return self.take(tables, bytes, false),
+            Step::Copy { at, len } => (at, len, None),
+            Step::Add { at, bytes } => (at, bytes.len() as u64, Some(bytes)),
+            _ => {
+                let number = match &self.current {
+                    Some(current) => current.number,
+                    None => self.find_next(tables)?.0,
+                };
+                self.base.name(tables, number, step);
+                return Ok(());
+            }
+        };
+        let mut base = std::mem::take(&mut self.base);
+        while left > 0 {
+            let bytes = base.read(at, left);
+            if let Some((now, later)) = added.and_then(|added| added.split_at_checked(bytes.len()))
+            {
+                bytes.iter_mut().zip(now).for_each(|(byte, add)| *byte = byte.wrapping_add(*add));
+                added = Some(later);
+            }
+            (at, left) = (at + bytes.len() as u64, left - bytes.len() as u64);
+            self.take(tables, bytes, true)?;
+        }
+        self.base = base;
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        tables: &mut Tables<'_>,
+        mut bytes: &[u8],
+        patched: bool,
+    ) -> Result<(), ApplyError> {
         while !bytes.is_empty() {
             let (number, row) = match &self.current {
                 Some(current) => (current.number, current.row),
@@ -130,6 +179,7 @@ impl ContentWriter {
             }
             match current {
                 Some(mut current) => {
+                    current.patched |= patched;
                     current.write(now)?;
                     if ends {
                         self.begun_anew |= !current.close(tables)?;
@@ -155,7 +205,7 @@ impl ContentWriter {
         }
     }
 
-    /// Whether a content turned out wrong that did not arrive in one piece. It is missing again.
+    /// Whether a content turned out wrong that did not arrive in one piece, or was made out of a base. It is missing again.
     pub fn has_begun_anew(&self) -> bool {
         self.begun_anew
     }
@@ -175,7 +225,7 @@ impl ContentWriter {
 
     fn find_next(&mut self, tables: &Tables<'_>) -> Result<(u32, ContentRow), ApplyError> {
         let Some((number, row)) = self.space.next(tables.contents, self.next)? else {
-            return Err(ApplyError::Contradiction("packs hold more than all contents"));
+            return Err(ApplyError::contradiction("packs hold more than all contents"));
         };
         self.next = number;
         Ok((number, row))
@@ -207,11 +257,11 @@ fn open(
         };
         let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
         let row = ContentRow { begun: true, ..row };
-        let paced = Paced::default();
-        return Ok(Some(Current { number, row, file, entry, path, at, hash, paced }));
+        let (patched, paced) = (false, Paced::default());
+        return Ok(Some(Current { number, row, file, entry, path, at, hash, patched, paced }));
     }
     if row.first.is_none() {
-        return Err(ApplyError::Contradiction("a content belongs to no file"));
+        return Err(ApplyError::contradiction("a content belongs to no file"));
     }
     tables.contents.set_state(number, State::Done)?;
     Ok(None)
@@ -250,11 +300,11 @@ impl Current {
             complete(tables, self.number, self.row, self.entry, self.file)?;
             return Ok(true);
         }
-        // The part from before may not have reached the disk before the power went.
+        // The part from before may not have reached the disk before the power went, or the base is not what it should be.
         tables.contents.put(self.number, &ContentRow { arrived: 0, ..self.row })?;
-        if in_one_piece {
+        if in_one_piece && !self.patched {
             let path = printable(&self.path);
-            return Err(ApplyError::WrongContent { path, digest: self.row.sha256 });
+            return Err(ApplyTrouble::WrongContent { path, digest: self.row.sha256 }.into());
         }
         Ok(false)
     }
@@ -295,7 +345,7 @@ pub fn complete(
     }
     row.state = match &mut tables.files {
         Files::New(writeback) => {
-            writeback.take(file, row.size).map_err(ApplyError::Writeback)?;
+            writeback.take(file, row.size).map_err(ApplyError::writeback)?;
             State::Done
         }
         Files::Standing { relied: false, .. } => State::Done,
@@ -327,7 +377,7 @@ fn make_copy(
     let (path, meta) = (stored.entry.suffix, &stored.entry.meta);
     let Some(size) = size else {
         metadata::set(from, path, meta)?;
-        tables.files.written(from).map_err(ApplyError::Writeback)?;
+        tables.files.written(from).map_err(ApplyError::writeback)?;
         return Ok(stored.next);
     };
     let layer = layer_of(tables.layers, stored.layer)?;
@@ -345,7 +395,7 @@ fn make_copy(
         Files::New(writeback) => writeback.take(to, size),
         files => files.written(&to),
     }
-    .map_err(ApplyError::Writeback)?;
+    .map_err(ApplyError::writeback)?;
     Ok(next)
 }
 

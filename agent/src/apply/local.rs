@@ -25,8 +25,9 @@ pub fn copy_held(tables: &mut Tables<'_>, held: &[Vec<Beneath>]) -> Result<u32, 
         let Origin::Held { image, path: place } = row.origin else { continue };
         let layers = held
             .get(usize::from(image))
-            .ok_or(ApplyError::Contradiction("a source is in an image that is not held"))?;
-        let first = row.first.ok_or(ApplyError::Contradiction("a content belongs to no file"))?;
+            .ok_or_else(|| ApplyError::contradiction("a source is in an image that is not held"))?;
+        let first =
+            row.first.ok_or_else(|| ApplyError::contradiction("a content belongs to no file"))?;
         if place.1 == 0 {
             path.clear();
             path.extend_from_slice(tables.entries.get(first)?.entry.suffix);
@@ -75,7 +76,8 @@ fn copy_checked(
     from: &OwnedFd,
     buffer: &mut [u8],
 ) -> Result<bool, ApplyError> {
-    let first = row.first.ok_or(ApplyError::Contradiction("a content belongs to no file"))?;
+    let first =
+        row.first.ok_or_else(|| ApplyError::contradiction("a content belongs to no file"))?;
     let stored = tables.entries.get(first)?;
     let target = stored.entry.suffix;
     let layer = layer_of(tables.layers, stored.layer)?;

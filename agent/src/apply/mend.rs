@@ -95,7 +95,7 @@ fn add_parents(
         }
         let found = listing.index.find(listing.entries, parent)?;
         let Some(id) = found else {
-            return Err(ApplyError::Contradiction("a directory on the way to an entry is missing"));
+            return Err(ApplyError::contradiction("a directory on the way to an entry is missing"));
         };
         add(tables, &listing.entries.get(id)?.entry)?;
     }

@@ -4,6 +4,7 @@
 //! entry   ──▶ entry     makes directories, links, devices, whiteouts at once; files later
 //! content ──▶ content   writes a file as its bytes arrive, checks SHA-256, copies to its twins
 //!             local     the same from a file of a held image
+//!             patch     what a patched pack makes a content out of
 //!             take_over the same from a file of an earlier pull that did not end
 //! end     ──▶ finish    hard links, then the times of directories
 //!             placeholder  files that stand before their bytes are there
@@ -28,6 +29,7 @@ mod hash;
 mod local;
 mod mend;
 mod metadata;
+mod patch;
 mod placeholder;
 mod reroot;
 mod take_over;
@@ -40,6 +42,7 @@ pub use entry::make_entry;
 pub use finish::finish;
 pub use local::copy_held;
 pub use mend::{mend, prepare};
+pub use patch::Bases;
 pub use placeholder::{Kept, check_filled, lease_cold, leave_removed, make_placeholders};
 pub use reroot::reroot;
 pub use take_over::{Unfinished, take_over};
@@ -50,9 +53,14 @@ use rustix::io::Errno;
 use skiff_protocol::Digest;
 use thiserror::Error;
 
-/// A delta can't be applied.
+/// A delta can't be applied. It is one word: almost every function here may fail, and does not.
 #[derive(Debug, Error)]
-pub enum ApplyError {
+#[error(transparent)]
+pub struct ApplyError(Box<ApplyTrouble>);
+
+/// Why it can't.
+#[derive(Debug, Error)]
+pub enum ApplyTrouble {
     /// A system call on a path of the layer failed.
     #[error("cannot {verb} '{path}' in the new snapshot")]
     Path {
@@ -114,25 +122,48 @@ pub enum ApplyError {
     Spool(#[from] SpoolError),
 }
 
+impl<T> From<T> for ApplyError
+where
+    ApplyTrouble: From<T>,
+{
+    fn from(trouble: T) -> Self {
+        Self(Box::new(trouble.into()))
+    }
+}
+
 impl ApplyError {
+    /// Why.
+    pub fn trouble(&self) -> &ApplyTrouble {
+        &self.0
+    }
+
+    /// What was written can't reach the disk.
+    pub fn writeback(source: Errno) -> Self {
+        ApplyTrouble::Writeback(source).into()
+    }
+
+    fn contradiction(reason: &'static str) -> Self {
+        ApplyTrouble::Contradiction(reason).into()
+    }
+
     fn path(verb: &'static str, path: &[u8], source: Errno) -> Self {
-        Self::Path { verb, path: printable(path), source }
+        ApplyTrouble::Path { verb, path: printable(path), source }.into()
     }
 
     /// A file under a lease is cold.
     fn held(path: &[u8], source: Errno) -> Self {
         match source {
             Errno::AGAIN => Self::unlinkable(path, "it is not hydrated yet"),
-            _ => Self::Held { path: printable(path), source },
+            _ => ApplyTrouble::Held { path: printable(path), source }.into(),
         }
     }
 
     fn unlinkable(path: &[u8], reason: &'static str) -> Self {
-        Self::Unlinkable { path: printable(path), reason }
+        ApplyTrouble::Unlinkable { path: printable(path), reason }.into()
     }
 
     fn refused(path: &[u8], reason: &'static str) -> Self {
-        Self::Refused { path: printable(path), reason }
+        ApplyTrouble::Refused { path: printable(path), reason }.into()
     }
 }
 
@@ -140,7 +171,7 @@ impl ApplyError {
 fn layer_of(layers: &mut [Beneath], number: u16) -> Result<&mut Beneath, ApplyError> {
     layers
         .get_mut(usize::from(number))
-        .ok_or(ApplyError::Contradiction("an entry belongs to no layer"))
+        .ok_or_else(|| ApplyError::contradiction("an entry belongs to no layer"))
 }
 
 /// A path as people can read it.

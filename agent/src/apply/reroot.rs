@@ -35,11 +35,11 @@ const DIRECTORY: OFlags =
 
 /// Lays `stack`, top first, into the empty directory `to`. The top layer is a temporary one, whose
 /// files get their second names here. `scratch` is a directory for a temporary file. After
-/// [`ApplyError::Unlinkable`] the stack is as it was.
+/// [`super::ApplyTrouble::Unlinkable`] the stack is as it was.
 pub fn reroot(stack: &[Beneath], to: &mut Beneath, scratch: &Path) -> Result<(), ApplyError> {
     let mut queue = PathQueue::create(scratch)?;
     let all = u16::try_from(stack.len())
-        .map_err(|_| ApplyError::Contradiction("a stack of more than 65535 layers"))?;
+        .map_err(|_| ApplyError::contradiction("a stack of more than 65535 layers"))?;
     queue.push(all, b"")?;
     let mut walk = Walk {
         queue,

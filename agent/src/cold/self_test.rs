@@ -13,13 +13,15 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const BYTES: &[u8] = b"not zeros";
 /// How long an open that must wait is watched, and how long one that must not is given.
 const WATCHED: Duration = Duration::from_millis(30);
 const GIVEN: Duration = Duration::from_secs(10);
+/// How often it is looked at whether it is done.
+const STEP: Duration = Duration::from_millis(1);
 
 /// Tries it in a directory of its own below this one, which must be on the file system of the snapshots. The error says what
 /// is missing.
@@ -63,21 +65,25 @@ fn attempt(directory: &Path) -> io::Result<Result<(), String>> {
 }
 
 fn open_waits(path: &Path, file: &mut File) -> io::Result<Result<(), String>> {
-    let (tell, told) = mpsc::channel();
     let path = path.to_owned();
-    let reader = std::thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
-        // Whoever does not listen any more has given the test up.
-        let _ = tell.send(read.map(|_| bytes));
+        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map(|_| bytes)
     });
-    if told.recv_timeout(WATCHED).is_ok() {
+    thread::sleep(WATCHED);
+    if reader.is_finished() {
         return Ok(Err("an open through an overlay does not wait for a lease".to_owned()));
     }
     file.write_all(BYTES)?;
     sys::give_up_lease(file.as_fd())?;
-    let read = told.recv_timeout(GIVEN).map_err(|_| io::Error::other("an open waits for ever"))?;
-    let _ = reader.join();
+    let began = Instant::now();
+    while !reader.is_finished() {
+        if began.elapsed() > GIVEN {
+            return Err(io::Error::other("an open waits for ever"));
+        }
+        thread::sleep(STEP);
+    }
+    let read = reader.join().map_err(|_| io::Error::other("the reader of the test died"))?;
     Ok(if read? == BYTES {
         Ok(())
     } else {

@@ -39,9 +39,13 @@ pub enum Code {
     Other(u16),
 }
 
-/// A call failed.
+/// A call failed. It is one word, as [`crate::target::TargetError`] is.
 #[derive(Debug, Error)]
-pub enum GrpcError {
+#[error(transparent)]
+pub struct GrpcError(Box<GrpcTrouble>);
+
+#[derive(Debug, Error)]
+enum GrpcTrouble {
     /// Nobody answers on the socket.
     #[error("containerd does not answer on {}; is it running?", socket.display())]
     Connect {
@@ -73,17 +77,17 @@ pub enum GrpcError {
 impl GrpcError {
     /// Whether there is nothing of that name.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Status { code: Code::NotFound, .. })
+        matches!(*self.0, GrpcTrouble::Status { code: Code::NotFound, .. })
     }
 
     /// Whether there is one of that name already.
     pub fn already_exists(&self) -> bool {
-        matches!(self, Self::Status { code: Code::AlreadyExists, .. })
+        matches!(*self.0, GrpcTrouble::Status { code: Code::AlreadyExists, .. })
     }
 
     /// Whether a file or a directory stands in containerd's way, in the words of its language.
     pub fn is_in_the_way(&self) -> bool {
-        matches!(self, Self::Status { message, .. } if message.ends_with(": file exists"))
+        matches!(&*self.0, GrpcTrouble::Status { message, .. } if message.ends_with(": file exists"))
     }
 }
 
@@ -103,7 +107,9 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub async fn connect(socket: &Path, namespace: &str) -> Result<Self, GrpcError> {
-        let failed = |source| GrpcError::Connect { socket: socket.to_owned(), source };
+        let failed = |source| {
+            GrpcError(Box::new(GrpcTrouble::Connect { socket: socket.to_owned(), source }))
+        };
         let stream = Async::<UnixStream>::connect(socket).await.map_err(failed)?;
         let (send, connection) = h2::client::Builder::new()
             .initial_window_size(WINDOW)
@@ -269,7 +275,8 @@ impl Client {
     }
 
     fn broken(&self, reason: impl ToString) -> GrpcError {
-        GrpcError::Broken { socket: self.socket.clone(), reason: reason.to_string() }
+        let (socket, reason) = (self.socket.clone(), reason.to_string());
+        GrpcError(Box::new(GrpcTrouble::Broken { socket, reason }))
     }
 }
 
@@ -294,7 +301,8 @@ fn check_status(call: &'static str, headers: &HeaderMap) -> Result<(), GrpcError
         None => Code::Other(u16::MAX),
     };
     let message = headers.get("grpc-message").map(|text| percent_decoded(text.as_bytes()));
-    Err(GrpcError::Status { call, code, message: message.unwrap_or_default() })
+    let message = message.unwrap_or_default();
+    Err(GrpcError(Box::new(GrpcTrouble::Status { call, code, message })))
 }
 
 fn percent_decoded(text: &[u8]) -> String {

@@ -12,6 +12,8 @@ mod deflate;
 mod zstd;
 
 use deflate::Inflater;
+#[cfg(feature = "zstd")]
+use skiff_protocol::limits::MAX_SCRIPT;
 use skiff_protocol::request::Codecs;
 use skiff_protocol::response::Codec;
 use thiserror::Error;
@@ -72,6 +74,16 @@ impl Decoder {
                 self.by = By::Zstd;
                 self.zstd.start(len)
             }
+            // How long a script is, is not said; a longer one is not worth it.
+            Codec::DeflateScript => {
+                self.start_metadata();
+                true
+            }
+            #[cfg(feature = "zstd")]
+            Codec::ZstdScript => {
+                self.by = By::Zstd;
+                self.zstd.start_at_most(MAX_SCRIPT as usize)
+            }
             _ => {
                 let _ = len;
                 false
@@ -99,7 +111,8 @@ impl Decoder {
     }
 }
 
-#[cfg(all(test, feature = "zstd"))]
+#[cfg(test)]
+#[cfg(feature = "zstd")]
 mod tests {
     use super::*;
     use miniz_oxide::deflate::compress_to_vec;
@@ -135,6 +148,6 @@ mod tests {
         }
         assert!(decoder.start_pack(Codec::Zstd, 6));
         assert!(all(&mut decoder, &deflated).is_err());
-        assert!(!decoder.start_pack(Codec::Zstd, (1 << 20) + 1), "more than a pack");
+        assert!(!decoder.start_pack(Codec::Zstd, 2 << 20), "more than a pack");
     }
 }

@@ -13,6 +13,11 @@ impl Zstd {
         self.0.get_or_insert_default().start(len).is_ok()
     }
 
+    /// The same for a frame of at most so many.
+    pub(super) fn start_at_most(&mut self, len: usize) -> bool {
+        self.0.get_or_insert_default().start_at_most(len).is_ok()
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.0.as_ref().is_some_and(|decoder| decoder.is_done())
     }

@@ -4,13 +4,15 @@ use super::HolderError;
 use super::keep::packets;
 use super::message::{self, Kind, MOST};
 use crate::cold::Inode;
+use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::connect;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use std::ffi::CString;
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a holder may take to answer; it does nothing else.
@@ -22,7 +24,7 @@ pub struct Holder {
     path: PathBuf,
     socket: OwnedFd,
     /// The process, if it was started here.
-    child: Option<Child>,
+    child: Option<Pid>,
 }
 
 impl Holder {
@@ -109,15 +111,14 @@ fn try_connect(path: &Path) -> rustix::io::Result<OwnedFd> {
 impl Drop for Holder {
     fn drop(&mut self) {
         // One that has died leaves no zombie; a living one is init's.
-        if let Some(child) = &mut self.child {
-            let _ = child.try_wait();
+        if let Some(child) = self.child {
+            let _ = waitpid(Some(child), WaitOptions::NOHANG);
         }
     }
 }
 
-fn spawn(path: &Path) -> io::Result<Child> {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("skiff").arg("holder").arg("--socket").arg(path);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.current_dir("/").spawn()
+fn spawn(path: &Path) -> io::Result<Pid> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let arguments = [c"skiff".to_owned(), c"holder".to_owned(), c"--socket".to_owned(), path];
+    Ok(sys::spawn(c"/proc/self/exe", &arguments)?)
 }

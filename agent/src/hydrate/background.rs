@@ -11,6 +11,7 @@ use crate::report::Report;
 use crate::spool::State;
 use skiff_protocol::Digest;
 use skiff_protocol::response::Pack;
+use skiff_protocol::script::Step;
 use std::time::{Duration, Instant};
 
 /// The longest pause after a failure.
@@ -109,6 +110,10 @@ impl Hydration {
         let mut sink = Filling { hydration: self, writer, urgent };
         let taken = packs.take(&mut answer, &mut decoder, &mut sink).await;
         sink.writer.suspend(&self.tables.borrow().contents)?;
+        if sink.writer.has_begun_anew() {
+            // What was made out of a base is asked for without one.
+            self.patches.set(false);
+        }
         taken?;
         Ok(answer)
     }
@@ -120,6 +125,18 @@ struct Filling<'h> {
     writer: ContentWriter,
     /// Whether somebody waits for it.
     urgent: bool,
+}
+
+impl Filling<'_> {
+    /// So many bytes were written.
+    fn came(&mut self, bytes: usize) {
+        if !self.urgent {
+            let place = (self.writer.next_content(), self.writer.offset_in_content());
+            self.hydration.place.set(Some(place));
+            self.hydration.pace.borrow_mut().came(bytes, Instant::now());
+        }
+        self.hydration.trouble(None);
+    }
 }
 
 impl PackSink for Filling<'_> {
@@ -136,12 +153,17 @@ impl PackSink for Filling<'_> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
         self.hydration.with_tables(|tables| self.writer.write(tables, bytes))?;
-        if !self.urgent {
-            let place = (self.writer.next_content(), self.writer.offset_in_content());
-            self.hydration.place.set(Some(place));
-            self.hydration.pace.borrow_mut().came(bytes.len(), Instant::now());
-        }
-        self.hydration.trouble(None);
+        self.came(bytes.len());
+        Ok(())
+    }
+
+    fn patch(&mut self, step: &Step<'_>) -> Result<(), PullError> {
+        self.hydration.with_tables(|tables| self.writer.patch(tables, step))?;
+        self.came(match *step {
+            Step::Insert(bytes) | Step::Add { bytes, .. } => bytes.len(),
+            Step::Copy { len, .. } => usize::try_from(len).unwrap_or(0),
+            _ => 0,
+        });
         Ok(())
     }
 

@@ -70,7 +70,7 @@ impl Journal {
     pub fn read(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(NAME);
         let mut file = File::open(&path).map_err(|e| StateError::io(&path, e))?;
-        json::read(&mut file).map_err(|_| StateError::Damaged { path })
+        json::read(&mut file).map_err(|_| StateError::damaged(&path))
     }
 
     /// A layer is about to be moved.

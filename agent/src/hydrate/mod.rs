@@ -36,7 +36,7 @@ pub use guard::Guard;
 pub use journal::{Journal, JournalImage};
 pub use recover::recover;
 
-use crate::apply::{Beneath, Files, Tables, leave_removed, printable};
+use crate::apply::{Bases, Beneath, Files, Tables, leave_removed, printable};
 use crate::cold::{Cold, Inode};
 use crate::exit::sentence;
 use crate::holder::HolderError;
@@ -83,6 +83,8 @@ pub struct Hydration {
     left_to_stream: Cell<bool>,
     /// No accelerator knows the plan any more: contents are asked for by digest.
     by_digest: Cell<bool>,
+    /// Packs may be patches.
+    patches: Cell<bool>,
     /// How fast it is.
     pace: RefCell<Pace>,
     /// How far to read ahead of what is opened.
@@ -106,6 +108,7 @@ struct Shared {
     entries: Entries,
     layers: Vec<Beneath>,
     cold: Cold,
+    bases: Bases,
 }
 
 /// What `skiff status` shows of it.
@@ -138,7 +141,8 @@ impl Hydration {
         rest: Rest,
         guard: Rc<Guard>,
     ) -> Result<(Self, Option<Stream>, Client), HydrateError> {
-        let Rest { journal, directory, contents, entries, layers, cold, stream, mut client } = rest;
+        let Rest { journal, directory, contents, entries, layers, cold, bases, stream, mut client } =
+            rest;
         if let Some(rate) = guard.rate() {
             client.set_rate(Some(rate));
         }
@@ -162,7 +166,8 @@ impl Hydration {
             directory,
             wanted,
             guard,
-            tables: RefCell::new(Shared { contents, entries, layers, cold }),
+            patches: Cell::new(!bases.is_empty()),
+            tables: RefCell::new(Shared { contents, entries, layers, cold, bases }),
             place: Cell::new(None),
             last_place: Cell::new(None),
             left_to_stream: Cell::new(false),
@@ -347,6 +352,7 @@ impl Hydration {
             contents: &shared.contents,
             entries: &mut shared.entries,
             layers: &mut shared.layers,
+            bases: &shared.bases,
             files: Files::Standing { cold: &mut shared.cold, relied: true },
         });
         let filled = shared.cold.take_filled_bytes();
@@ -371,6 +377,7 @@ impl Hydration {
                 class: self.guard.class(),
             },
             digests,
+            patches: self.patches.get(),
         };
         ask.encode(Purpose::Deliver, part)
     }

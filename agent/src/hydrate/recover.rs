@@ -5,7 +5,7 @@
 //! then may have been read as zeros, and is named.
 
 use super::{HydrateError, Journal, Unguarded};
-use crate::apply::{Beneath, Kept, check_filled, lease_cold, leave_removed, open_directory};
+use crate::apply::{Bases, Beneath, Kept, check_filled, lease_cold, leave_removed, open_directory};
 use crate::cold::Cold;
 use crate::http::{Client, Security};
 use crate::pull::{PullError, Rest};
@@ -39,8 +39,10 @@ pub fn recover(
     let client = Client::new(&journal.accelerator, security).map_err(PullError::from)?;
     let unguarded = opened.into_iter().map(|(inode, path)| Unguarded { path, inode }).collect();
     let directory = directory.to_owned();
-    let stream = None;
-    Ok((Rest { journal, directory, contents, entries, layers, cold, stream, client }, unguarded))
+    // What patches refer to may be gone.
+    let (bases, stream) = (Bases::default(), None);
+    let rest = Rest { journal, directory, contents, entries, layers, cold, bases, stream, client };
+    Ok((rest, unguarded))
 }
 
 /// A layer's directory, wherever it is by now; if it is nowhere, its image was removed, and an empty one

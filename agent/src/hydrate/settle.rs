@@ -46,7 +46,7 @@ impl Hydration {
         let shared = &mut *self.tables.borrow_mut();
         if let Err(e) = synced {
             shared.cold.not_settled(filled);
-            return Err(PullError::from(ApplyError::Writeback(e)).into());
+            return Err(PullError::from(ApplyError::writeback(e)).into());
         }
         for number in filled {
             shared.contents.set_state(number, State::Done).map_err(PullError::from)?;

@@ -1,12 +1,12 @@
 //! An answer, frame by frame.
 
-use super::PullError;
+use super::{PullError, PullTrouble};
 use crate::http::{BodyError, Client};
 use crate::report::Report;
 use crate::sha256::sha256;
 use crate::target::HeldImage;
 use skiff_protocol::frame::{self, FrameError, Kind};
-use skiff_protocol::limits::MAX_ENTRIES;
+use skiff_protocol::limits::{MAX_ENTRIES, MAX_HELD};
 use skiff_protocol::response::{self, Failure, Notice, Plan, Progress};
 use skiff_protocol::{DEPLOY_PATH, Digest, MEDIA_TYPE, Version};
 
@@ -22,6 +22,8 @@ pub struct Answer {
     request: Digest,
     /// Bytes of frames that may still come.
     left: u64,
+    /// Which held images patches refer to.
+    pub patch_bases: [bool; MAX_HELD],
 }
 
 impl Answer {
@@ -30,7 +32,15 @@ impl Answer {
         let body = client.post(DEPLOY_PATH, MEDIA_TYPE, request).await?;
         let request = sha256(request);
         let (buffer, begun) = Default::default();
-        Ok(Self { body, buffer, begun, come: None, request, left: u64::MAX })
+        Ok(Self {
+            body,
+            buffer,
+            begun,
+            come: None,
+            request,
+            left: u64::MAX,
+            patch_bases: [false; MAX_HELD],
+        })
     }
 
     /// The SHA-256 of the request that it answers.
@@ -66,17 +76,23 @@ impl Answer {
         }) {
             Ok(frame) => frame,
             Err(FrameError::Io(source)) => {
-                return Err(PullError::Link { url: self.body.url().to_owned(), source: source.0 });
+                return Err(PullTrouble::Link {
+                    url: self.body.url().to_owned(),
+                    source: source.0,
+                }
+                .into());
             }
             Err(FrameError::Protocol(source)) => {
-                return Err(PullError::Stream { url: self.body.url().to_owned(), source });
+                return Err(PullTrouble::Stream { url: self.body.url().to_owned(), source }.into());
             }
         };
         let len = (frame::HEADER_LEN + frame.payload.len()) as u64;
-        self.left = self.left.checked_sub(len).ok_or(PullError::Budget)?;
+        self.left = self.left.checked_sub(len).ok_or(PullTrouble::Budget)?;
         if frame.kind == Kind::Failure {
             let Failure { code, message } = decode(frame.payload)?;
-            return Err(PullError::Refused { code, message: message.escape_debug().to_string() });
+            return Err(
+                PullTrouble::Refused { code, message: message.escape_debug().to_string() }.into()
+            );
         }
         Ok(frame)
     }
@@ -87,7 +103,7 @@ impl Answer {
             match self.frame().await?.kind {
                 Kind::Signature | Kind::HotComplete => {}
                 Kind::Complete => break,
-                _ => return Err(PullError::Unexpected("a frame behind the metadata")),
+                _ => return Err(PullError::unexpected("a frame behind the metadata")),
             }
         }
         self.finish(client).await;
@@ -113,27 +129,33 @@ impl Answer {
                     let progress: Progress = decode(payload)?;
                     report.accelerator_busy(&progress);
                 }
-                Kind::Notice => {
-                    if let Notice::HeldUnknown(image) = decode(payload)?
-                        && let Some(image) = held.get(usize::from(image))
-                    {
-                        report.held_unknown(image);
+                Kind::Notice => match decode(payload)? {
+                    Notice::HeldUnknown(image) => {
+                        if let Some(image) = held.get(usize::from(image)) {
+                            report.held_unknown(image);
+                        }
                     }
-                }
+                    Notice::PatchBase(image) => {
+                        if let Some(base) = self.patch_bases.get_mut(usize::from(image)) {
+                            *base = true;
+                        }
+                    }
+                    _ => {}
+                },
                 Kind::Plan => {
                     let plan: Plan = decode(payload)?;
                     if plan.version.major != Version::CURRENT.major {
-                        return Err(PullError::Unexpected("an answer in another version"));
+                        return Err(PullError::unexpected("an answer in another version"));
                     }
                     if plan.pack_len == 0 || plan.pack_len > skiff_protocol::limits::MAX_PACK {
-                        return Err(PullError::Unexpected("a plan with packs of a wrong length"));
+                        return Err(PullError::unexpected("a plan with packs of a wrong length"));
                     }
                     if plan.entries.max(plan.contents) > MAX_ENTRIES {
-                        return Err(PullError::Unexpected("a plan of more than 4,000,000 entries"));
+                        return Err(PullError::unexpected("a plan of more than 4,000,000 entries"));
                     }
                     return Ok(plan);
                 }
-                _ => return Err(PullError::Unexpected("a frame before the plan")),
+                _ => return Err(PullError::unexpected("a frame before the plan")),
             }
         }
     }
@@ -141,5 +163,5 @@ impl Answer {
 
 /// Decodes a message that the accelerator sent.
 pub fn decode<'a, M: serde::Deserialize<'a>>(payload: &'a [u8]) -> Result<M, PullError> {
-    response::decode(payload).map_err(|_| PullError::Unexpected("a message that does not decode"))
+    response::decode(payload).map_err(|_| PullError::unexpected("a message that does not decode"))
 }

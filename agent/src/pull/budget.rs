@@ -1,6 +1,6 @@
 //! What a pull may cost, and how often it goes on after a failure that may pass.
 
-use super::PullError;
+use super::{PullError, PullTrouble};
 use crate::exit::sentence;
 use crate::http::PATIENCE;
 use crate::pause::Pause;
@@ -76,7 +76,7 @@ impl Tries {
     /// Fails when the time is over.
     pub fn check_time(&self) -> Result<(), PullError> {
         match self.until {
-            Some(until) if Instant::now() >= until => Err(PullError::OutOfTime),
+            Some(until) if Instant::now() >= until => Err(PullTrouble::OutOfTime.into()),
             _ => Ok(()),
         }
     }

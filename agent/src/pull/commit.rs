@@ -5,9 +5,9 @@
 //! blobs name them, blobs are there before an image record points to them. A power cut in between
 //! leaves at worst a snapshot or blob that nothing refers to, under a lease that the next pull deletes.
 
-use super::PullError;
 use super::deployment::Deployment;
 use super::images::{StoredBlob, StoredImage};
+use super::{PullError, PullTrouble};
 use crate::apply::{ApplyError, finish};
 use crate::report::Report;
 use crate::sync;
@@ -28,19 +28,19 @@ pub async fn commit(
     let (entries, layers) = deployment.parts();
     finish(entries, layers)?;
     for layer in layers.iter() {
-        sync::file_system(layer.root()).map_err(ApplyError::Writeback)?;
+        sync::file_system(layer.root()).map_err(ApplyError::writeback)?;
     }
     for (number, name) in deployment.names()?.into_iter().enumerate() {
         deployment.snapshots.commit(number, name, deployment.scratch(), target, moving).await?;
     }
     for image in &deployment.images.list {
         let Some(chain_id) = image.chain_id else {
-            return Err(PullError::Unexpected("an image that was not checked"));
+            return Err(PullError::unexpected("an image that was not checked"));
         };
         if image.layer.is_none() && !target.snapshot_exists(SnapshotName::Chain(chain_id)).await? {
             let image = image.reference.clone();
             let reason = "its snapshot has vanished meanwhile; run the pull again";
-            return Err(PullError::Mismatch { image, reason });
+            return Err(PullTrouble::Mismatch { image, reason }.into());
         }
     }
     let mut records = Vec::new();
@@ -55,7 +55,7 @@ async fn put_blobs(image: &StoredImage, target: &mut Target) -> Result<ImageReco
     let (Some(manifest), Some(config), Some(chain_id)) =
         (&image.manifest, &image.config, image.chain_id)
     else {
-        return Err(PullError::Unexpected("an image that was not checked"));
+        return Err(PullError::unexpected("an image that was not checked"));
     };
     put(target, config, BlobLabels::Config { chain_id: chain_id.0 }).await?;
     put(target, manifest, BlobLabels::Manifest { config: config.digest.0 }).await?;

@@ -30,6 +30,8 @@ pub(super) struct Context<'a> {
     pub tries: Tries,
     /// An accelerator has answered.
     pub begun: bool,
+    /// Packs may be patches.
+    pub patches: bool,
 }
 
 /// A random name.
@@ -68,6 +70,7 @@ impl<'a> Context<'a> {
             guard: guard.filter(|_| options.lazy != Laziness::Never),
             tries: Tries::new(&options.budget),
             begun: false,
+            patches: false,
         })
     }
 
@@ -83,6 +86,7 @@ impl<'a> Context<'a> {
                 class: self.guard.map_or("", Guard::class),
             },
             digests: &[],
+            patches: self.patches,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::images::Images;
 use super::layers::NewLayers;
-use super::{Answer, PullError, PullOptions, Wanted};
-use crate::apply::{ApplyError, Beneath, Files, Tables, Writeback, copy_held, make_entry};
+use super::{Answer, PullError, PullOptions, PullTrouble, Wanted};
+use crate::apply::{ApplyError, Bases, Beneath, Files, Tables, Writeback, copy_held, make_entry};
 use crate::decode::Decoder;
 use crate::sha256::Sha256;
 use crate::spool::{Contents, Entries, Origin};
@@ -39,6 +39,8 @@ pub struct Deployment {
     writeback: Writeback,
     /// Which held images contents are copied from.
     pub sources_used: [bool; MAX_HELD],
+    /// What patches refer to.
+    pub bases: Bases,
     path: PathBuffer,
     entry_count: u32,
     /// Entries and contents that are announced: more are not written down.
@@ -72,6 +74,7 @@ impl Deployment {
             writeback: Writeback::default(),
             snapshots: NewLayers::default(),
             sources_used: [false; MAX_HELD],
+            bases: Bases::default(),
             path: PathBuffer::new(),
             entry_count: 0,
             most: (0, 0),
@@ -110,6 +113,7 @@ impl Deployment {
             contents: &self.contents,
             entries: &mut self.entries,
             layers: &mut self.layers,
+            bases: &self.bases,
             files: Files::New(&mut self.writeback),
         }
     }
@@ -117,7 +121,7 @@ impl Deployment {
     /// The same, with files that come about in this way.
     pub fn tables_with<'a>(&'a mut self, files: Files<'a>) -> Tables<'a> {
         let (contents, entries) = (&self.contents, &mut self.entries);
-        Tables { contents, entries, layers: &mut self.layers, files }
+        Tables { contents, entries, layers: &mut self.layers, bases: &self.bases, files }
     }
 
     /// Makes the files whose contents are held, on another thread: no other row of the tables is touched. Gives how many
@@ -134,8 +138,8 @@ impl Deployment {
         Ok(smol::unblock(move || {
             let mut writeback = Writeback::default();
             let files = Files::New(&mut writeback);
-            let (entries, layers) = (&mut entries, &mut layers);
-            copy_held(&mut Tables { contents: &contents, entries, layers, files }, &held)
+            let (entries, layers, bases) = (&mut entries, &mut layers, &Bases::default());
+            copy_held(&mut Tables { contents: &contents, entries, layers, bases, files }, &held)
         }))
     }
 
@@ -181,7 +185,7 @@ impl Deployment {
             smol::future::yield_now().await;
             let frame = answer.frame().await?;
             if frame.kind != FrameKind::Metadata {
-                return Err(PullError::Unexpected("another frame within the metadata"));
+                return Err(PullError::unexpected("another frame within the metadata"));
             }
             let mut compressed = frame.payload;
             while let Some(mut bytes) = decoder.next(&mut compressed)? {
@@ -190,14 +194,14 @@ impl Deployment {
                 }
                 while let Some(record) = splitter
                     .next(&mut bytes)
-                    .map_err(|_| PullError::Unexpected("a record that does not decode"))?
+                    .map_err(|_| PullError::unexpected("a record that does not decode"))?
                 {
                     self.take_record(record, target, held).await?;
                 }
             }
         }
         if self.stage != Stage::End || !splitter.is_between_records() {
-            return Err(PullError::Unexpected("metadata without an end"));
+            return Err(PullError::unexpected("metadata without an end"));
         }
         Ok(hash.map(Sha256::finish))
     }
@@ -228,7 +232,7 @@ impl Deployment {
             Record::Base(base) => {
                 self.enter(Stage::Layers)?;
                 if self.entries_left > 0 {
-                    return Err(PullError::Unexpected("a base too early"));
+                    return Err(PullError::unexpected("a base too early"));
                 }
                 self.snapshots.announce_base(base.tree)
             }
@@ -241,20 +245,20 @@ impl Deployment {
                 self.take_entry(&entry)
             }
             Record::End => self.enter(Stage::End),
-            _ => Err(PullError::Unexpected("a record of an unknown kind")),
+            _ => Err(PullError::unexpected("a record of an unknown kind")),
         }
     }
 
     /// Records come in stages. When the images are over, they are checked before anything is made.
     fn enter(&mut self, stage: Stage) -> Result<(), PullError> {
         if stage < self.stage || self.stage == Stage::End {
-            return Err(PullError::Unexpected("records in a wrong order"));
+            return Err(PullError::unexpected("records in a wrong order"));
         }
         if self.stage == Stage::Images && stage > Stage::Images {
             self.images.check(&self.wanted)?;
         }
         if stage == Stage::End && (self.entries_left > 0 || self.snapshots.awaits_layer()) {
-            return Err(PullError::Unexpected("fewer entries or layers than announced"));
+            return Err(PullError::unexpected("fewer entries or layers than announced"));
         }
         self.stage = stage;
         Ok(())
@@ -265,7 +269,7 @@ impl Deployment {
             Source::Pack => Origin::Pack,
             Source::Held { image, path } => {
                 if usize::from(image) >= held.len() || path.len() > MAX_PATH {
-                    return Err(PullError::Unexpected("a source in an image that is not held"));
+                    return Err(PullError::unexpected("a source in an image that is not held"));
                 }
                 self.sources_used[usize::from(image)] = true;
                 let place = if path.is_empty() { 0 } else { self.entries.push_path(path)? };
@@ -273,17 +277,17 @@ impl Deployment {
                 let len = u16::try_from(path.len()).unwrap_or(u16::MAX);
                 Origin::Held { image, path: (place, len) }
             }
-            _ => return Err(PullError::Unexpected("a content from an unknown source")),
+            _ => return Err(PullError::unexpected("a content from an unknown source")),
         };
         if self.contents.count() >= self.most.1 {
-            return Err(PullError::Unexpected("more contents than the plan announces"));
+            return Err(PullError::unexpected("more contents than the plan announces"));
         }
         if content.size == 0 {
-            return Err(PullError::Unexpected("a content of no bytes"));
+            return Err(PullError::unexpected("a content of no bytes"));
         }
         self.contents
             .push(content.sha256, content.size, origin)?
-            .ok_or(PullError::Unexpected("contents of more than 2^64 bytes"))
+            .ok_or_else(|| PullError::unexpected("contents of more than 2^64 bytes"))
     }
 
     async fn begin_layer(
@@ -293,11 +297,11 @@ impl Deployment {
         held: &[HeldImage],
     ) -> Result<(), PullError> {
         if self.entries_left > 0 {
-            return Err(PullError::Unexpected("a layer too early"));
+            return Err(PullError::unexpected("a layer too early"));
         }
         if self.listing {
             if layer.parent != Parent::None {
-                return Err(PullError::Unexpected("a layer on another, although nothing is held"));
+                return Err(PullError::unexpected("a layer on another, although nothing is held"));
             }
         } else {
             let directory = self.snapshots.begin(layer.parent, &self.pull_id, target, held).await?;
@@ -312,34 +316,34 @@ impl Deployment {
         self.entries_left = self
             .entries_left
             .checked_sub(1)
-            .ok_or(PullError::Unexpected("more entries than announced"))?;
+            .ok_or_else(|| PullError::unexpected("more entries than announced"))?;
         self.entry_count += 1;
         if self.entry_count > self.most.0 {
-            return Err(PullError::Unexpected("more entries than the plan announces"));
+            return Err(PullError::unexpected("more entries than the plan announces"));
         }
         let path = self
             .path
             .advance(entry.prefix, entry.suffix)
-            .map_err(|_| PullError::Unexpected("a path that is not allowed"))?;
+            .map_err(|_| PullError::unexpected("a path that is not allowed"))?;
         let entry = record::Entry { prefix: 0, suffix: path, ..*entry };
         if self.no_devices
             && matches!(entry.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
         {
-            return Err(PullError::Device(path.escape_ascii().to_string()));
+            return Err(PullTrouble::Device(path.escape_ascii().to_string()).into());
         }
         if self.listing {
             self.entries.push(0, &entry)?;
             return match entry.kind {
                 Kind::File { content } if content >= self.contents.count() => {
-                    Err(PullError::Unexpected(UNANNOUNCED))
+                    Err(PullError::unexpected(UNANNOUNCED))
                 }
-                Kind::Whiteout => Err(PullError::Unexpected("a whiteout of nothing")),
+                Kind::Whiteout => Err(PullError::unexpected("a whiteout of nothing")),
                 _ => Ok(()),
             };
         }
         let Some((number, layer)) = self.layers.len().checked_sub(1).zip(self.layers.last_mut())
         else {
-            return Err(PullError::Unexpected("an entry of no layer"));
+            return Err(PullError::unexpected("an entry of no layer"));
         };
         make_entry(layer, &entry)?;
         // What needs no second look is not stored.
@@ -353,7 +357,7 @@ impl Deployment {
         let id = self.entries.push(u16::try_from(number).unwrap_or(u16::MAX), &entry)?;
         let Kind::File { content } = entry.kind else { return Ok(()) };
         let Some(mut row) = self.contents.get(content)? else {
-            return Err(PullError::Unexpected(UNANNOUNCED));
+            return Err(PullError::unexpected(UNANNOUNCED));
         };
         match row.first {
             Some(first) => self.entries.chain(first, id)?,
@@ -386,7 +390,7 @@ impl Deployment {
         if agrees {
             Ok(())
         } else {
-            Err(PullError::Unexpected("metadata that contradict the plan"))
+            Err(PullError::unexpected("metadata that contradict the plan"))
         }
     }
 

@@ -1,4 +1,7 @@
 //! Fetches everything before anything starts.
+//!
+//! What was copied or patched on the device and is wrong, since a file of a held image is not what it should be, is asked for
+//! together in the end.
 
 use super::deployment::Deployment;
 use super::source::{Source, Wants};
@@ -15,14 +18,16 @@ pub(super) async fn fetch(
 ) -> Result<(), PullError> {
     let mut source = Source::new(received, &deployment.contents)?;
     source.take(context, deployment, None, summary, Wants::Packs).await?;
-    let held = context.held_layers(deployment).await?;
+    let held = context.held_layers(&deployment.sources_used).await?;
     let damaged = copy_held(&mut deployment.tables(), &held)?;
     if damaged > 0 {
         context.report.damaged(damaged);
+    }
+    if !deployment.contents.all_done()? {
         source.take(context, deployment, None, summary, Wants::All).await?;
     }
     if !deployment.contents.all_done()? {
-        return Err(PullError::Unexpected("an end of the stream before all contents were sent"));
+        return Err(PullError::unexpected("an end of the stream before all contents were sent"));
     }
     let counters = context.client.counters();
     summary.overhead_bytes =

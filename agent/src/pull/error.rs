@@ -13,9 +13,23 @@ use skiff_protocol::{Digest, Error as WireError};
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// A pull that came to nothing.
+/// A pull that came to nothing. It is one word, as [`ApplyError`] is.
 #[derive(Debug, Error)]
-pub enum PullError {
+#[error(transparent)]
+pub struct PullError(Box<PullTrouble>);
+
+impl<T> From<T> for PullError
+where
+    PullTrouble: From<T>,
+{
+    fn from(trouble: T) -> Self {
+        Self(Box::new(trouble.into()))
+    }
+}
+
+/// Why it did.
+#[derive(Debug, Error)]
+pub enum PullTrouble {
     /// It was to be started before it is all there, and can't be.
     #[error("this can't be started before it is all there: {0}")]
     NotLazy(String),
@@ -141,36 +155,46 @@ pub enum PullError {
 }
 
 impl PullError {
+    /// Why.
+    pub fn trouble(&self) -> &PullTrouble {
+        &self.0
+    }
+
+    /// The answer has something that does not belong there.
+    pub(super) fn unexpected(what: &'static str) -> Self {
+        PullTrouble::Unexpected(what).into()
+    }
+
     /// Whether the same may go well later.
     pub fn may_pass(&self) -> bool {
-        match self {
-            Self::Http(
+        match self.trouble() {
+            PullTrouble::Http(
                 HttpError::Connect { .. }
                 | HttpError::Exchange { .. }
                 | HttpError::Unavailable { .. },
             )
-            | Self::Link { .. }
-            | Self::Stream { .. } => true,
-            Self::Refused { code, .. } => *code == FailureCode::RegistryUnavailable,
+            | PullTrouble::Link { .. }
+            | PullTrouble::Stream { .. } => true,
+            PullTrouble::Refused { code, .. } => *code == FailureCode::RegistryUnavailable,
             _ => false,
         }
     }
 
     /// Whether the accelerator knows the plan no more.
     pub fn plan_is_unknown(&self) -> bool {
-        matches!(self, Self::Refused { code: FailureCode::PlanChanged, .. })
+        matches!(self.trouble(), PullTrouble::Refused { code: FailureCode::PlanChanged, .. })
     }
 
     /// Whether what came before is as good as it was.
     pub fn leaves_what_came(&self) -> bool {
         matches!(
-            self,
-            Self::Http(_)
-                | Self::Link { .. }
-                | Self::Stream { .. }
-                | Self::Refused { .. }
-                | Self::OutOfTime
-                | Self::GivenUp
+            self.trouble(),
+            PullTrouble::Http(_)
+                | PullTrouble::Link { .. }
+                | PullTrouble::Stream { .. }
+                | PullTrouble::Refused { .. }
+                | PullTrouble::OutOfTime
+                | PullTrouble::GivenUp
         )
     }
 }

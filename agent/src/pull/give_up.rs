@@ -3,7 +3,7 @@
 //! Who presses Ctrl-C wants a pull to end, whichever process does it. What came is kept, as it is after a `kill`: the next pull
 //! takes it over. From the moment when something becomes visible it is too late, and the pull goes on to its end.
 
-use super::PullError;
+use super::{PullError, PullTrouble};
 use smol::channel::{Receiver, Sender, bounded};
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -47,7 +47,7 @@ impl GiveUp {
             }
             match self.too_late.get() {
                 true => pending().await,
-                false => Err(PullError::GivenUp),
+                false => Err(PullTrouble::GivenUp.into()),
             }
         };
         smol::future::or(work, given_up).await
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(block_on(give_up.or(work())).unwrap(), 7);
         drop(asker);
         let done = block_on(give_up.or(work()));
-        assert!(matches!(done, Err(PullError::GivenUp)), "{done:?}");
+        assert!(matches!(done.unwrap_err().trouble(), PullTrouble::GivenUp));
         give_up.is_too_late();
         assert_eq!(block_on(give_up.or(work())).unwrap(), 7);
     }

@@ -1,6 +1,6 @@
 //! The images of a deployment: their blobs as they arrive, and whether all hangs together.
 
-use super::{PullError, Wanted};
+use super::{PullError, PullTrouble, Wanted};
 use crate::containerd::metadata;
 use crate::report::ImageSummary;
 use crate::sha256::Sha256;
@@ -100,7 +100,7 @@ impl Images {
     pub fn begin_blob(&mut self, blob: &Blob<'_>) -> Result<(), PullError> {
         self.end_of_blob()?;
         if u64::from(blob.size) > MAX_BLOB || self.blobs >= 3 * 32 {
-            return Err(PullError::Unexpected("an index, manifest or config above 4 MiB"));
+            return Err(PullError::unexpected("an index, manifest or config above 4 MiB"));
         }
         let path = self.directory.join(format!("blob-{}", self.blobs));
         self.blobs += 1;
@@ -123,12 +123,12 @@ impl Images {
     /// The next bytes of the current blob.
     pub fn blob_data(&mut self, bytes: &[u8]) -> Result<(), PullError> {
         let Some(arriving) = &mut self.arriving else {
-            return Err(PullError::Unexpected("bytes of no blob"));
+            return Err(PullError::unexpected("bytes of no blob"));
         };
         arriving.rest = arriving
             .rest
             .checked_sub(bytes.len() as u64)
-            .ok_or(PullError::Unexpected("a blob longer than announced"))?;
+            .ok_or_else(|| PullError::unexpected("a blob longer than announced"))?;
         arriving.hash.update(bytes);
         arriving.file.write_all(bytes).map_err(|source| io(&arriving.blob.path, source))
     }
@@ -136,17 +136,17 @@ impl Images {
     fn end_of_blob(&mut self) -> Result<(), PullError> {
         let Some(arriving) = self.arriving.take() else { return Ok(()) };
         let Some(image) = self.list.last_mut() else {
-            return Err(PullError::Unexpected("a blob of no image"));
+            return Err(PullError::unexpected("a blob of no image"));
         };
         let (slot, role) = match arriving.role {
             Role::Index => (&mut image.index, "index"),
             Role::Manifest => (&mut image.manifest, "manifest"),
             Role::Config => (&mut image.config, "config"),
-            _ => return Err(PullError::Unexpected("a blob of an unknown kind")),
+            _ => return Err(PullError::unexpected("a blob of an unknown kind")),
         };
         if arriving.rest > 0 || arriving.hash.finish() != arriving.blob.digest {
             let (image, digest) = (image.reference.clone(), arriving.blob.digest);
-            return Err(PullError::Blob { role, image, digest });
+            return Err(PullTrouble::Blob { role, image, digest }.into());
         }
         *slot = Some(arriving.blob);
         Ok(())
@@ -176,7 +176,7 @@ impl Images {
 
 fn check_image(image: &StoredImage) -> Result<Digest, PullError> {
     let name = || image.reference.clone();
-    let mismatch = |reason| PullError::Mismatch { image: name(), reason };
+    let mismatch = |reason| PullError::from(PullTrouble::Mismatch { image: name(), reason });
     let (Some(manifest), Some(config)) = (&image.manifest, &image.config) else {
         return Err(mismatch("the accelerator sent no manifest or no config"));
     };
@@ -192,18 +192,18 @@ fn check_image(image: &StoredImage) -> Result<Digest, PullError> {
     }
     if let Some(index) = &image.index {
         let listed = metadata::index_lists(&mut open(&index.path)?, &manifest.digest)
-            .map_err(|source| PullError::Document { role: "index", image: name(), source })?;
+            .map_err(|source| PullTrouble::Document { role: "index", image: name(), source })?;
         if !listed {
             return Err(mismatch("its index does not list its manifest"));
         }
     }
     let summary = metadata::read_manifest(&mut open(&manifest.path)?)
-        .map_err(|source| PullError::Document { role: "manifest", image: name(), source })?;
+        .map_err(|source| PullTrouble::Document { role: "manifest", image: name(), source })?;
     if summary.config != config.digest {
         return Err(mismatch("its manifest names another config"));
     }
     let chain = metadata::read_config(&mut open(&config.path)?)
-        .map_err(|source| PullError::Document { role: "config", image: name(), source })?;
+        .map_err(|source| PullTrouble::Document { role: "config", image: name(), source })?;
     if chain.layers != summary.layers {
         return Err(mismatch("its manifest and its config have different numbers of layers"));
     }
@@ -215,5 +215,5 @@ fn open(path: &Path) -> Result<File, PullError> {
 }
 
 fn io(path: &Path, source: std::io::Error) -> PullError {
-    PullError::Spool(SpoolError::Io { path: path.display().to_string(), source })
+    SpoolError::io(&path.display().to_string(), source).into()
 }

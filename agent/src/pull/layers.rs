@@ -18,9 +18,9 @@
 //! leaves is found. A base that was committed and that no image lies on yet is garbage as soon as
 //! the pull's lease ends.
 
-use super::PullError;
 use super::commit::Moving;
-use crate::apply::{ApplyError, Beneath, open_directory, reroot};
+use super::{PullError, PullTrouble};
+use crate::apply::{ApplyTrouble, Beneath, open_directory, reroot};
 use crate::sync;
 use crate::target::{HeldImage, SnapshotName, Target, TargetError};
 use rustix::fs::{AtFlags, CWD, chownat, renameat, statat};
@@ -74,7 +74,7 @@ impl NewLayers {
     pub fn announce_base(&mut self, tree: Digest) -> Result<(), PullError> {
         match self.announced.replace(tree) {
             None => Ok(()),
-            Some(_) => Err(PullError::Unexpected("a base without a layer")),
+            Some(_) => Err(PullError::unexpected("a base without a layer")),
         }
     }
 
@@ -110,7 +110,7 @@ impl NewLayers {
         let base = self.announced.take();
         let of_its_kind = self.list.iter().filter(|layer| layer.base.is_some() == base.is_some());
         if of_its_kind.count() >= MAX_WANTED {
-            return Err(PullError::Unexpected("a layer too many"));
+            return Err(PullError::unexpected("a layer too many"));
         }
         let (now, at_the_end) = self.parent(parent, base.is_some(), held)?;
         self.builds_on_held |= matches!(parent, Parent::Held(_));
@@ -118,7 +118,7 @@ impl NewLayers {
         if let (Parent::Held(_), Some(name)) = (parent, at_the_end)
             && !target.snapshot_exists(name).await?
         {
-            return Err(TargetError::NoSnapshot { name: name.to_string() }.into());
+            return Err(TargetError::no_snapshot(&name.to_string()).into());
         }
         let key = format!("skiff-{pull_id}-{}", self.list.len());
         // Known before it is there, so that it is removed if anything fails.
@@ -130,7 +130,7 @@ impl NewLayers {
             base,
         });
         let Some(layer) = self.list.last_mut() else {
-            return Err(PullError::Unexpected("an entry of no layer"));
+            return Err(PullError::unexpected("an entry of no layer"));
         };
         layer.directory = target.prepare(&layer.key, now).await?;
         open(&layer.directory)
@@ -148,7 +148,7 @@ impl NewLayers {
             Parent::Held(image) => {
                 let image = held
                     .get(usize::from(image))
-                    .ok_or(PullError::Unexpected("a parent that is not held"))?;
+                    .ok_or_else(|| PullError::unexpected("a parent that is not held"))?;
                 let snapshot = Some(image.snapshot);
                 Ok(match image.depth < most_below(is_base) {
                     true => (snapshot, None),
@@ -157,10 +157,10 @@ impl NewLayers {
             }
             Parent::Layer(number) => {
                 let tree = self.list.get(usize::from(number)).and_then(|layer| layer.base);
-                let tree = tree.ok_or(PullError::Unexpected("a parent that is no base"))?;
+                let tree = tree.ok_or_else(|| PullError::unexpected("a parent that is no base"))?;
                 Ok((None, Some(SnapshotName::Base(tree))))
             }
-            _ => Err(PullError::Unexpected("a parent of an unknown kind")),
+            _ => Err(PullError::unexpected("a parent of an unknown kind")),
         }
     }
 
@@ -170,7 +170,7 @@ impl NewLayers {
         &self,
         images: impl Iterator<Item = (u16, Digest)>,
     ) -> Result<Vec<SnapshotName>, PullError> {
-        let wrong = || PullError::Unexpected("layers that are not one image's each, or a base");
+        let wrong = || PullError::unexpected("layers that are not one image's each, or a base");
         let base = |layer: &NewLayer| layer.base.map(SnapshotName::Base);
         let mut names: Vec<_> = self.list.iter().map(base).collect();
         for (number, chain_id) in images {
@@ -193,7 +193,7 @@ impl NewLayers {
         moving: Moving<'_>,
     ) -> Result<(), PullError> {
         let Some(layer) = self.list.get(number) else {
-            return Err(PullError::Unexpected("an image with a layer that is not there"));
+            return Err(PullError::unexpected("an image with a layer that is not there"));
         };
         let Some(parent) = layer.parent else {
             return Ok(target.commit(&layer.key, name).await?);
@@ -201,7 +201,7 @@ impl NewLayers {
         if !target.snapshot_exists(name).await? {
             let key = layer.final_key();
             let Some(depth) = target.depth(parent).await? else {
-                return Err(TargetError::NoSnapshot { name: parent.to_string() }.into());
+                return Err(TargetError::no_snapshot(&parent.to_string()).into());
             };
             let mut root = None;
             if depth >= most_below(layer.base.is_some()) {
@@ -257,7 +257,7 @@ impl NewLayer {
         let directory = target.prepare(&key, None).await?;
         match reroot(&stack, &mut open(&directory)?, scratch) {
             Ok(()) => Ok(Some(directory)),
-            Err(ApplyError::Unlinkable { .. }) => {
+            Err(error) if matches!(error.trouble(), ApplyTrouble::Unlinkable { .. }) => {
                 target.abort(&key).await;
                 Ok(None)
             }
@@ -286,7 +286,7 @@ fn open(directory: &Path) -> Result<Beneath, PullError> {
 }
 
 fn unusable(directory: &Path, source: rustix::io::Errno) -> PullError {
-    PullError::Directory { path: directory.to_owned(), source }
+    PullTrouble::Directory { path: directory.to_owned(), source }.into()
 }
 
 #[cfg(test)]

@@ -20,8 +20,10 @@ use super::commit::commit;
 use super::deployment::Deployment;
 use super::images::StoredImage;
 use super::source::{Source, Stream, Wants};
-use super::{Context, PullError, Received};
-use crate::apply::{ApplyError, Beneath, Tables, lease_cold, make_placeholders};
+use super::{Context, PullError, PullTrouble, Received};
+use crate::apply::{
+    ApplyError, ApplyTrouble, Bases, Beneath, Tables, lease_cold, make_placeholders,
+};
 use crate::cold::Cold;
 use crate::http::Client;
 use crate::hydrate::{Journal, JournalImage};
@@ -57,6 +59,8 @@ pub struct Rest {
     pub layers: Vec<Beneath>,
     /// The cold files.
     pub cold: Cold,
+    /// What patches refer to.
+    pub bases: Bases,
     /// The stream that brings the rest.
     pub stream: Option<Stream>,
     /// A client of the accelerator.
@@ -71,7 +75,9 @@ pub(super) fn is_possible(
 ) -> Result<bool, PullError> {
     let Some(guard) = context.guard else {
         return match context.options.lazy {
-            Laziness::Require => Err(PullError::NotLazy("no daemon is running".to_owned())),
+            Laziness::Require => {
+                Err(PullTrouble::NotLazy("no daemon is running".to_owned()).into())
+            }
             _ => Ok(false),
         };
     };
@@ -89,7 +95,7 @@ pub(super) fn is_possible(
     match reason {
         None => Ok(true),
         Some(reason) if context.options.lazy == Laziness::Require => {
-            Err(PullError::NotLazy(reason))
+            Err(PullTrouble::NotLazy(reason).into())
         }
         Some(reason) => {
             context.report.eager(&reason);
@@ -108,9 +114,9 @@ pub(super) async fn fetch(
     summary: &mut Summary,
 ) -> Result<(), PullError> {
     let Some(guard) = context.guard else {
-        return Err(PullError::NotLazy("no daemon is running".to_owned()));
+        return Err(PullTrouble::NotLazy("no daemon is running".to_owned()).into());
     };
-    let sources = context.held_layers(deployment).await?;
+    let sources = context.held_layers(&deployment.sources_used).await?;
     let mut cold = Cold::default();
     let Tables { contents, entries, layers, .. } = deployment.tables();
     let packed = make_placeholders(contents, entries, layers, ContentRow::is_packed)?;
@@ -134,7 +140,7 @@ pub(super) async fn fetch(
         let standing = Some((&mut cold, most));
         source.take(context, deployment, standing, summary, Wants::Packs).await?;
         if cold.left() > most {
-            return Err(PullError::NotLazy("too many local files are damaged".to_owned()));
+            return Err(PullTrouble::NotLazy("too many local files are damaged".to_owned()).into());
         }
     }
     // Its file is closed before its lease is taken, and goes on through that.
@@ -144,7 +150,7 @@ pub(super) async fn fetch(
     let Tables { contents, entries, layers, .. } = deployment.tables();
     let opened = lease_cold(contents, entries, layers, None, &mut cold)?;
     if let Some((_, path)) = opened.into_iter().next() {
-        return Err(ApplyError::Opened { path }.into());
+        return Err(ApplyError::from(ApplyTrouble::Opened { path }).into());
     }
     guard.hold(&cold)?;
     summary.cold_files = Some(cold.left() as u64);
@@ -184,8 +190,10 @@ pub(super) async fn fetch(
         result = journal.write(&directory).map_err(PullError::from);
     }
     let layers = deployment.take_layers();
+    let bases = std::mem::take(&mut deployment.bases);
     let client = context.client.another();
-    *rest = Some(Rest { journal, directory, contents, entries, layers, cold, stream, client });
+    *rest =
+        Some(Rest { journal, directory, contents, entries, layers, cold, bases, stream, client });
     result
 }
 

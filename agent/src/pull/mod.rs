@@ -49,7 +49,7 @@ mod wanted;
 
 pub use answer::Answer;
 pub use budget::Budget;
-pub use error::PullError;
+pub use error::{PullError, PullTrouble};
 pub use give_up::GiveUp;
 pub use lazy::{Laziness, Rest};
 pub use packs::{PackSink, Packs};
@@ -59,7 +59,7 @@ pub use verify::{Outcome, verify};
 pub use wanted::Wanted;
 
 use crate::applications;
-use crate::apply::{Beneath, open_directory};
+use crate::apply::{Bases, Beneath, open_directory};
 use crate::decode::Decoder;
 use crate::http::Security;
 use crate::hydrate::Guard;
@@ -71,6 +71,7 @@ use answer::decode;
 use context::Context;
 use deployment::Deployment;
 use skiff_protocol::frame::Kind;
+use skiff_protocol::limits::MAX_HELD;
 use skiff_protocol::request::{Part, Purpose};
 use skiff_protocol::response::Plan;
 use std::rc::Rc;
@@ -159,7 +160,7 @@ async fn measure(context: &mut Context<'_>) -> Result<Summary, PullError> {
     let (mut answer, plan) = context.begin(Purpose::Measure, Part::Whole).await?;
     let frame = answer.frame().await?;
     if frame.kind != Kind::Complete {
-        return Err(PullError::Unexpected("a frame after a plan that was only to be measured"));
+        return Err(PullError::unexpected("a frame after a plan that was only to be measured"));
     }
     Ok(Summary { would_receive: Some(plan.wire_bytes), ..Summary::default() })
 }
@@ -246,6 +247,7 @@ async fn fetch_and_commit(
     let only_delta = context.options.budget.only_delta;
     let metadata_first = only_delta || !earlier.is_empty();
     let part = if metadata_first { Part::Metadata } else { Part::Whole };
+    context.patches = true;
     let (mut answer, plan) = context.begin(Purpose::Deliver, part).await?;
     context.report.plan(&plan);
     unfinished::note_plan(deployment.scratch(), plan.id)?;
@@ -253,8 +255,9 @@ async fn fetch_and_commit(
     signed::take_metadata(context, deployment, &mut answer, &mut decoder).await?;
     deployment.agrees_with(&plan)?;
     if only_delta && plan.packs > 0 && !deployment.builds_on_held() {
-        return Err(PullError::NoDelta { bytes: plan.content_bytes });
+        return Err(PullTrouble::NoDelta { bytes: plan.content_bytes }.into());
     }
+    deployment.bases = Bases::new(context.held_layers(&answer.patch_bases).await?);
     let lazy = lazy::is_possible(context, deployment, &plan)?;
     for mut earlier in earlier {
         earlier.take_over(context, deployment, plan.id, !lazy)?;
@@ -303,16 +306,15 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// The overlay layers of every held image that a content is copied from; of the others nothing is
-    /// asked.
-    async fn held_layers(&self, deployment: &Deployment) -> Result<Vec<Vec<Beneath>>, PullError> {
+    /// The overlay layers of every held image that is used; of the others nothing is asked.
+    async fn held_layers(&self, used: &[bool; MAX_HELD]) -> Result<Vec<Vec<Beneath>>, PullError> {
         let mut layers = Vec::new();
-        for (image, used) in self.held.iter().zip(deployment.sources_used) {
+        for (image, used) in self.held.iter().zip(used) {
             let mut opened = Vec::new();
-            if used {
+            if *used {
                 for directory in self.target.layer_dirs(image.snapshot).await? {
                     let fd = open_directory(&directory)
-                        .map_err(|source| PullError::Directory { path: directory, source })?;
+                        .map_err(|source| PullTrouble::Directory { path: directory, source })?;
                     opened.push(Beneath::new(fd));
                 }
             }

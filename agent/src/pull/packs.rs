@@ -1,4 +1,4 @@
-//! Takes packs: decodes them as they arrive, straight into files.
+//! Takes packs: decodes them as they arrive, straight into files; scripts by way of what they refer to.
 
 use super::{Answer, PullError, decode};
 use crate::decode::Decoder;
@@ -6,6 +6,11 @@ use crate::spool::{Contents, Space};
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_ENCODED_PACK;
 use skiff_protocol::response::{Complete, Pack, Plan};
+use skiff_protocol::script::{Script, Step};
+
+fn bad_script() -> PullError {
+    PullError::unexpected("a patched pack whose script does not decode")
+}
 
 /// Where the bytes of packs go.
 #[allow(async_fn_in_trait, reason = "the agent has one thread: nothing is sent to another")]
@@ -25,6 +30,9 @@ pub trait PackSink {
 
     /// The next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<(), PullError>;
+
+    /// The next bytes are made like this; or what the next steps refer to is named.
+    fn patch(&mut self, step: &Step<'_>) -> Result<(), PullError>;
 
     /// A pack is complete. Says whether more packs are wanted now.
     fn took(&mut self, pack: &Pack) -> Result<bool, PullError>;
@@ -47,13 +55,15 @@ struct UnderWay {
     /// Bytes of it that are to come.
     encoded: usize,
     plain: usize,
+    /// How far its script is, if it is patched.
+    script: Option<Box<Script>>,
 }
 
 impl Packs {
     /// The packs of a plan, if they have what is expected.
     pub fn of(plan: &Plan, space: &Space, contents: &Contents) -> Result<Self, PullError> {
         if space.len(contents)? != plan.content_bytes {
-            return Err(PullError::Unexpected("packs that contradict the contents"));
+            return Err(PullError::unexpected("packs that contradict the contents"));
         }
         Ok(Self { pack_len: plan.pack_len, space: plan.content_bytes, under_way: None })
     }
@@ -90,13 +100,17 @@ impl Packs {
                     sink.seek(self.check(&pack)?)?;
                     let len = pack.len as usize;
                     if !decoder.start_pack(pack.codec, len) {
-                        return Err(PullError::Unexpected("a pack that this agent can't decode"));
+                        return Err(PullError::unexpected("a pack that this agent can't decode"));
                     }
                     let (encoded, plain) = (pack.encoded_len as usize, len);
-                    self.under_way = Some(UnderWay { pack, encoded, plain });
+                    let script = match pack.codec.is_script() {
+                        true => Some(Box::new(Script::new(pack.len.into()))),
+                        false => None,
+                    };
+                    self.under_way = Some(UnderWay { pack, encoded, plain, script });
                 }
                 Kind::Complete => return decode(frame.payload).map(Some),
-                _ => return Err(PullError::Unexpected("a frame that has no place among packs")),
+                _ => return Err(PullError::unexpected("a frame that has no place among packs")),
             }
         }
     }
@@ -106,10 +120,10 @@ impl Packs {
         let from = u64::from(pack.number) * u64::from(self.pack_len);
         let right_len = u64::from(self.pack_len).min(self.space.saturating_sub(from));
         if u64::from(pack.len) != right_len || pack.len == 0 {
-            return Err(PullError::Unexpected("a pack of a wrong length"));
+            return Err(PullError::unexpected("a pack of a wrong length"));
         }
         if pack.encoded_len > MAX_ENCODED_PACK {
-            return Err(PullError::Unexpected("a pack that this agent can't decode"));
+            return Err(PullError::unexpected("a pack that this agent can't decode"));
         }
         Ok(from)
     }
@@ -129,23 +143,32 @@ impl UnderWay {
             }
             let frame = answer.frame().await?;
             if frame.kind != Kind::PackData {
-                return Err(PullError::Unexpected("another frame within a pack"));
+                return Err(PullError::unexpected("another frame within a pack"));
             }
             let mut data = frame.payload;
             self.encoded = self
                 .encoded
                 .checked_sub(data.len())
-                .ok_or(PullError::Unexpected("a pack longer than announced"))?;
-            while let Some(bytes) = decoder.next(&mut data)? {
-                self.plain = self
-                    .plain
-                    .checked_sub(bytes.len())
-                    .ok_or(PullError::Unexpected("a pack that decodes to more than announced"))?;
+                .ok_or_else(|| PullError::unexpected("a pack longer than announced"))?;
+            while let Some(mut bytes) = decoder.next(&mut data)? {
+                if let Some(script) = &mut self.script {
+                    while let Some(step) = script.next(&mut bytes).map_err(|_| bad_script())? {
+                        sink.patch(&step)?;
+                    }
+                    continue;
+                }
+                self.plain = self.plain.checked_sub(bytes.len()).ok_or_else(|| {
+                    PullError::unexpected("a pack that decodes to more than announced")
+                })?;
                 sink.write(bytes)?;
             }
         }
-        if self.plain > 0 || !decoder.is_done() {
-            return Err(PullError::Unexpected("a pack that decodes to less than announced"));
+        let ends = match &self.script {
+            Some(script) => script.is_complete(),
+            None => self.plain == 0,
+        };
+        if !ends || !decoder.is_done() {
+            return Err(PullError::unexpected("a pack that decodes to less than announced"));
         }
         Ok(true)
     }

@@ -1,12 +1,12 @@
 //! Makes the request: what is wanted, what is held.
 
-use super::{PullError, Wanted};
+use super::{PullError, PullTrouble, Wanted};
 use crate::decode::CODECS;
 use crate::platform;
 use crate::target::HeldImage;
 use serde::{Deserialize, Serialize};
 use skiff_protocol::limits::{MAX_HELD, MAX_REFERENCE, MAX_REQUEST, MAX_WANTED};
-use skiff_protocol::request::{DeployRequest, Held, Hydration, Part, Purpose, Want};
+use skiff_protocol::request::{Codecs, DeployRequest, Held, Hydration, Part, Purpose, Want};
 use skiff_protocol::{Digest, Version};
 
 /// An image or base that is held, as a request names it.
@@ -45,6 +45,8 @@ pub struct Ask<'a> {
     pub hydration: Hydration<'a>,
     /// Contents that are asked for by digest.
     pub digests: &'a [u8],
+    /// Packs may be patches.
+    pub patches: bool,
 }
 
 impl Ask<'_> {
@@ -68,7 +70,7 @@ impl Ask<'_> {
             version: Version::CURRENT,
             agent: concat!("skiff/", env!("CARGO_PKG_VERSION")),
             platform: platform::of_this_device(),
-            codecs: CODECS,
+            codecs: if self.patches { CODECS.and(Codecs::PATCHES) } else { CODECS },
             want,
             held,
             purpose,
@@ -80,7 +82,7 @@ impl Ask<'_> {
         let mut buffer = vec![0; MAX_REQUEST];
         let len = request
             .encode(&mut buffer)
-            .map_err(|_| PullError::Request("it is longer than 64 KiB"))?
+            .map_err(|_| PullTrouble::Request("it is longer than 64 KiB"))?
             .len();
         buffer.truncate(len);
         buffer.shrink_to_fit();
@@ -92,11 +94,11 @@ fn references(images: &[String]) -> Result<heapless::Vec<&str, MAX_WANTED>, Pull
     let mut references = heapless::Vec::new();
     for image in images {
         if image.len() > MAX_REFERENCE {
-            return Err(PullError::Request("an image reference is longer than 512 bytes"));
+            return Err(PullTrouble::Request("an image reference is longer than 512 bytes").into());
         }
         references
             .push(&**image)
-            .map_err(|_| PullError::Request("more than 32 images in one pull"))?;
+            .map_err(|_| PullTrouble::Request("more than 32 images in one pull"))?;
     }
     Ok(references)
 }

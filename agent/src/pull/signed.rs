@@ -5,7 +5,7 @@
 
 use super::answer::{Answer, decode};
 use super::deployment::Deployment;
-use super::{Context, PullError};
+use super::{Context, PullError, PullTrouble};
 use crate::decode::Decoder;
 use crate::http::PublicKey;
 use crate::sha256::Sha256;
@@ -57,5 +57,5 @@ async fn verify(
             }
         }
     }
-    Err(PullError::Unsigned { url: answer.url().to_owned(), reason })
+    Err(PullTrouble::Unsigned { url: answer.url().to_owned(), reason }.into())
 }

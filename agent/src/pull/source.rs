@@ -13,6 +13,7 @@ use crate::report::{Report, Summary};
 use crate::spool::{ContentRow, Contents, Space, State};
 use skiff_protocol::request::{Part, Purpose};
 use skiff_protocol::response::{Pack, Plan};
+use skiff_protocol::script::Step;
 use skiff_protocol::{Digest, Ranges};
 use smol::channel::{Receiver, bounded};
 
@@ -177,22 +178,29 @@ impl Source {
                 Ok(None) => return Ok(()),
                 Ok(Some(complete)) => {
                     if complete.plan != self.plan.id {
-                        return Err(PullError::Unexpected("the end of another plan"));
+                        return Err(PullError::unexpected("the end of another plan"));
                     }
                     more -= 1;
                     let begins_anew = open.writer.has_begun_anew();
+                    // What was made out of a base is asked for without one.
+                    context.patches &= !begins_anew;
                     self.open = None;
                     if self.missing(what, &deployment.contents)?.is_none() {
                         return Ok(());
                     }
+                    if begins_anew && matches!((what, &cold), (Wants::Packs, None)) {
+                        // It is asked for with what else turns out to be damaged.
+                        return Ok(());
+                    }
                     if !begins_anew || more == 0 {
-                        return Err(PullError::Unexpected(
+                        return Err(PullError::unexpected(
                             "an end of the stream before all contents were sent",
                         ));
                     }
                 }
                 Err(error) => {
                     open.writer.suspend(&deployment.contents)?;
+                    context.patches &= !open.writer.has_begun_anew();
                     self.open = None;
                     // Digests say that all is there, if not an end of the stream.
                     if error.may_pass() && self.missing(what, &deployment.contents)?.is_none() {
@@ -236,13 +244,14 @@ impl Source {
             match open.packs.take(&mut open.answer, &mut open.decoder, &mut writing).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(complete)) if complete.plan != self.plan.id => {
-                    return Err(PullError::Unexpected("the end of another plan"));
+                    return Err(PullError::unexpected("the end of another plan"));
                 }
                 Ok(Some(_)) => {}
                 Err(error) if error.may_pass() => {}
                 Err(error) => return Err(error),
             }
             open.writer.suspend(&deployment.contents)?;
+            context.patches &= !open.writer.has_begun_anew();
             self.open = None;
             Ok(())
         };
@@ -273,7 +282,7 @@ impl Source {
     ) -> Result<Stream, PullError> {
         let (answer, plan) = context.begin(Purpose::Deliver, missing.part).await?;
         if plan.id != self.plan.id || plan.pack_len != self.plan.pack_len {
-            return Err(PullError::Unexpected("a part of another plan"));
+            return Err(PullError::unexpected("a part of another plan"));
         }
         let (decoder, takes) = (Decoder::new(), State::Pending);
         Stream::new(answer, decoder, &plan, missing.space, takes, contents)
@@ -329,6 +338,10 @@ impl PackSink for Writing<'_, '_> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
         Ok(self.with(|writer, tables| writer.write(tables, bytes))?)
+    }
+
+    fn patch(&mut self, step: &Step<'_>) -> Result<(), PullError> {
+        Ok(self.with(|writer, tables| writer.patch(tables, step))?)
     }
 
     fn took(&mut self, pack: &Pack) -> Result<bool, PullError> {

@@ -10,7 +10,7 @@
 //! ```
 
 use super::{Context, PullError};
-use crate::apply::{ApplyError, Beneath, Unfinished, open_directory, take_over};
+use crate::apply::{ApplyTrouble, Beneath, Unfinished, open_directory, take_over};
 use crate::spool::{Contents, Entries};
 use crate::state::Leftover;
 use skiff_protocol::Digest;
@@ -74,7 +74,7 @@ impl Earlier {
         match take_over(&mut deployment.tables(), &mut self.files, parts) {
             Ok((contents, bytes)) => context.report.resumed(contents, bytes),
             // Its scratch files are damaged, as they may be after a power cut: what was found before counts.
-            Err(ApplyError::Spool(_)) => {}
+            Err(error) if matches!(error.trouble(), ApplyTrouble::Spool(_)) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(())

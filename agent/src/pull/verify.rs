@@ -13,7 +13,7 @@
 use super::context::Context;
 use super::deployment::Deployment;
 use super::source::{Source, Wants};
-use super::{PullError, PullOptions, Received, Wanted, signed};
+use super::{PullError, PullOptions, PullTrouble, Received, Wanted, signed};
 use crate::apply::{
     ApplyError, Beneath, Compared, Listing, Tables, compare, copy_held, finish, mend,
     open_directory, prepare, printable,
@@ -76,7 +76,7 @@ pub async fn verify(
                     _ => outcome,
                 };
             }
-            Err(error @ PullError::Refused { .. }) => {
+            Err(error) if matches!(error.trouble(), PullTrouble::Refused { .. }) => {
                 report.unverified(&name, &sentence(&error));
                 refused = Some(error);
             }
@@ -133,7 +133,7 @@ async fn look(
     answer.without_packs(&mut context.client).await?;
     let mut entries = deployment.take_entries(scratch, 0)?;
     let index = Index::of(&mut entries, scratch)?
-        .ok_or(PullError::Unexpected("entries in a wrong order"))?;
+        .ok_or_else(|| PullError::unexpected("entries in a wrong order"))?;
     let directories = context.target.layer_dirs(image.snapshot).await?;
     let mut verified = Verified {
         image: name.to_owned(),
@@ -200,18 +200,18 @@ impl Made<'_> {
         let mut stack = Vec::new();
         for directory in directories {
             let opened = open_directory(directory);
-            let failed = |source| PullError::Directory { path: directory.clone(), source };
+            let failed = |source| PullTrouble::Directory { path: directory.clone(), source };
             stack.push(Beneath::new(opened.map_err(failed)?));
         }
         let Tables { contents, entries: made, layers, .. } = deployment.tables();
         finish(made, layers)?;
         let Some(from) = layers.first_mut() else {
-            return Err(PullError::Unexpected("an entry of no layer"));
+            return Err(PullError::unexpected("an entry of no layer"));
         };
-        sync::file_system(from.root()).map_err(ApplyError::Writeback)?;
+        sync::file_system(from.root()).map_err(ApplyError::writeback)?;
         let mut listing = Listing { contents, entries, index };
         mend(&mut listing, made, from, &mut stack, round > 0)?;
-        sync::file_system(from.root()).map_err(ApplyError::Writeback)?;
+        sync::file_system(from.root()).map_err(ApplyError::writeback)?;
         deployment.abandon(context.target).await;
         Ok(())
     }

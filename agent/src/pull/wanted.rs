@@ -37,18 +37,18 @@ impl Wanted {
         match self {
             Self::Images(asked) => {
                 if asked.get(before.len()).is_none_or(|asked| asked != reference) {
-                    return Err(PullError::Unexpected("an image that was not asked for"));
+                    return Err(PullError::unexpected("an image that was not asked for"));
                 }
             }
             Self::Application(_) => {
                 if before.len() >= MAX_WANTED {
-                    return Err(PullError::Unexpected("more than 32 images in an application"));
+                    return Err(PullError::unexpected("more than 32 images in an application"));
                 }
                 if !is_reference(reference) {
-                    return Err(PullError::Unexpected("an image with a reference that is none"));
+                    return Err(PullError::unexpected("an image with a reference that is none"));
                 }
                 if before.any(|other| other == reference) {
-                    return Err(PullError::Unexpected("one image twice"));
+                    return Err(PullError::unexpected("one image twice"));
                 }
             }
         }
@@ -61,7 +61,7 @@ impl Wanted {
             Self::Images(asked) => count == asked.len(),
             Self::Application(_) => count > 0,
         };
-        if right { Ok(()) } else { Err(PullError::Unexpected("fewer images than were asked for")) }
+        if right { Ok(()) } else { Err(PullError::unexpected("fewer images than were asked for")) }
     }
 }
 

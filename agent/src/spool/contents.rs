@@ -147,12 +147,13 @@ impl Contents {
     pub fn reopen(directory: &Path) -> Result<Self, SpoolError> {
         let file = reopen(directory, NAME)?;
         let len = file.metadata().map_err(|source| SpoolError::io(NAME, source))?.len();
-        let count = u32::try_from(len / ROW_U64).map_err(|_| SpoolError::Damaged(NAME))?;
+        let count = u32::try_from(len / ROW_U64).map_err(|_| SpoolError::damaged(NAME))?;
         let mut contents = Self { file, paced: Paced::default(), count, space: 0 };
         if let Some(last) = count.checked_sub(1).map(|last| contents.get(last)).transpose()? {
-            let last = last.ok_or(SpoolError::Damaged(NAME))?;
+            let last = last.ok_or_else(|| SpoolError::damaged(NAME))?;
             let own = if last.is_packed() { last.size } else { 0 };
-            contents.space = last.offset.checked_add(own).ok_or(SpoolError::Damaged(NAME))?;
+            contents.space =
+                last.offset.checked_add(own).ok_or_else(|| SpoolError::damaged(NAME))?;
         }
         Ok(contents)
     }
@@ -205,7 +206,7 @@ impl Contents {
         self.file
             .read_exact_at(&mut row, u64::from(number) * ROW_U64)
             .map_err(|source| SpoolError::io(NAME, source))?;
-        ContentRow::from_bytes(&row).map(Some).ok_or(SpoolError::Damaged(NAME))
+        ContentRow::from_bytes(&row).map(Some).ok_or_else(|| SpoolError::damaged(NAME))
     }
 
     /// Writes a row back.

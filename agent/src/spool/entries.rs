@@ -75,7 +75,7 @@ impl Entries {
     /// Adds an entry, given with its whole path as suffix.
     pub fn push(&mut self, layer: u16, entry: &Entry<'_>) -> Result<EntryId, SpoolError> {
         let body = postcard::to_slice(entry, &mut self.buffer[HEAD..])
-            .map_err(|_| SpoolError::Damaged(NAME))?
+            .map_err(|_| SpoolError::damaged(NAME))?
             .len();
         self.append(layer, body)
     }
@@ -83,12 +83,12 @@ impl Entries {
     /// Adds a path of a held image; gives its place.
     pub fn push_path(&mut self, path: &[u8]) -> Result<u64, SpoolError> {
         let room = self.buffer.get_mut(HEAD..HEAD + path.len());
-        room.ok_or(SpoolError::Damaged(NAME))?.copy_from_slice(path);
+        room.ok_or_else(|| SpoolError::damaged(NAME))?.copy_from_slice(path);
         self.append(NO_LAYER, path.len()).map(|id| id.0 + HEAD_U64)
     }
 
     fn append(&mut self, layer: u16, body: usize) -> Result<EntryId, SpoolError> {
-        let len = u32::try_from(body).map_err(|_| SpoolError::Damaged(NAME))?;
+        let len = u32::try_from(body).map_err(|_| SpoolError::damaged(NAME))?;
         self.buffer[..4].copy_from_slice(&len.to_le_bytes());
         self.buffer[4..6].copy_from_slice(&layer.to_le_bytes());
         self.buffer[6..HEAD].fill(0);
@@ -118,7 +118,7 @@ impl Entries {
 
     /// Reads an entry.
     pub fn get(&mut self, id: EntryId) -> Result<Stored<'_>, SpoolError> {
-        self.read(id.0).map(|(stored, _)| stored)?.ok_or(SpoolError::Damaged(NAME))
+        self.read(id.0).map(|(stored, _)| stored)?.ok_or_else(|| SpoolError::damaged(NAME))
     }
 
     /// Reads a held image's path into the buffer.
@@ -160,7 +160,7 @@ impl Entries {
             }
         }
         if have < HEAD || have < HEAD + self.body_len()? {
-            return Err(SpoolError::Damaged(NAME));
+            return Err(SpoolError::damaged(NAME));
         }
         let len = self.body_len()?;
         let next_place = at + (HEAD + len) as u64;
@@ -171,7 +171,7 @@ impl Entries {
         }
         let next = EntryId::from_row(u64::from_le_bytes(field(6).unwrap_or_default()));
         let entry = postcard::from_bytes(&self.buffer[HEAD..HEAD + len])
-            .map_err(|_| SpoolError::Damaged(NAME))?;
+            .map_err(|_| SpoolError::damaged(NAME))?;
         Ok((Some(Stored { layer, next, entry }), next_place))
     }
 
@@ -180,7 +180,7 @@ impl Entries {
         usize::try_from(u32::from_le_bytes(len))
             .ok()
             .filter(|&len| len <= LONGEST)
-            .ok_or(SpoolError::Damaged(NAME))
+            .ok_or_else(|| SpoolError::damaged(NAME))
     }
 }
 

@@ -37,25 +37,29 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use thiserror::Error;
 
-/// The scratch files can't be read or written.
+/// The scratch files can't be read or written. It is one word, as all else that every row passes through is better small.
 #[derive(Debug, Error)]
-pub enum SpoolError {
+#[error(transparent)]
+pub struct SpoolError(Box<Trouble>);
+
+#[derive(Debug, Error)]
+enum Trouble {
     /// A system call failed.
     #[error("cannot use the scratch file {path}")]
-    Io {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    Io { path: String, source: std::io::Error },
     /// A row or record is not what was written.
     #[error("the scratch file {0} is damaged; run the pull again")]
     Damaged(&'static str),
 }
 
 impl SpoolError {
-    fn io(path: &str, source: impl Into<std::io::Error>) -> Self {
-        Self::Io { path: path.to_owned(), source: source.into() }
+    /// An operation on this file failed.
+    pub fn io(path: &str, source: impl Into<std::io::Error>) -> Self {
+        Self(Box::new(Trouble::Io { path: path.to_owned(), source: source.into() }))
+    }
+
+    fn damaged(name: &'static str) -> Self {
+        Self(Box::new(Trouble::Damaged(name)))
     }
 }
 

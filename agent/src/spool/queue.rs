@@ -31,7 +31,7 @@ impl PathQueue {
 
     /// Adds a path, and a number that belongs to it.
     pub fn push(&mut self, number: u16, path: &[u8]) -> Result<(), SpoolError> {
-        let too_long = || SpoolError::Damaged(NAME);
+        let too_long = || SpoolError::damaged(NAME);
         let len = u16::try_from(path.len()).map_err(|_| too_long())?;
         let mut row = heapless::Vec::<u8, { HEAD + MAX_PATH }>::new();
         for part in [&number.to_le_bytes(), &len.to_le_bytes(), path] {

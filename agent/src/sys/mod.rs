@@ -6,11 +6,13 @@ pub mod fanotify;
 mod lease;
 mod processor;
 mod signal;
+mod spawn;
 
 pub use disk::write_dirty_pages;
 pub use lease::{Lease, give_up_lease, lease_of, take_lease};
 pub use processor::has_instructions;
 pub use signal::{Signal, Signals, lease_signal};
+pub use spawn::spawn;
 
 use rustix::io::{Errno, Result};
 use std::io::Error;

@@ -9,8 +9,8 @@
 //! During a pull all is under a lease, `skiff-PULL`. That of a dead pull is deleted by the next one.
 
 use super::{
-    BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases,
-    is_previous, reference,
+    BlobLabels, HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError,
+    TargetTrouble, add_bases, is_previous, reference,
 };
 use crate::containerd::metadata::{self, MetadataError};
 use crate::containerd::{Client, GrpcError, ImageTarget, Kind};
@@ -178,22 +178,21 @@ impl ContainerdTarget {
                 let layers = mounted.map(|mounted| mounted.lower).filter(|it| !it.is_empty());
                 layers.ok_or_else(|| self.unusable())
             }
-            Err(error) if error.is_not_found() => Err(TargetError::NoSnapshot { name }),
+            Err(error) if error.is_not_found() => Err(TargetError::no_snapshot(&name)),
             Err(error) => Err(error.into()),
         }
     }
 
     fn unusable(&self) -> TargetError {
-        TargetError::Snapshotter { snapshotter: self.snapshotter.clone() }
+        TargetTrouble::Snapshotter { snapshotter: self.snapshotter.clone() }.into()
     }
 
     pub(super) async fn image(&self, name: &str) -> Result<HeldImage, TargetError> {
-        let name = name.to_owned();
-        let Some(image) = self.client.image(&name).await? else {
-            return Err(TargetError::UnknownImage { name });
+        let Some(image) = self.client.image(name).await? else {
+            return Err(TargetError::unknown(name));
         };
         let held = self.complete(image, &mut Vec::new()).await?;
-        held.ok_or(TargetError::Incomplete { name })
+        held.ok_or_else(|| TargetError::incomplete(name))
     }
 
     pub(super) async fn record(&self, name: &str) -> Result<Option<ImageRecord>, TargetError> {
@@ -243,7 +242,7 @@ impl ContainerdTarget {
         let parent = parent.map(|parent| parent.to_string()).unwrap_or_default();
         let mounted = match self.client.prepare(&self.snapshotter, key, &parent).await {
             Err(error) if error.is_not_found() => {
-                return Err(TargetError::NoSnapshot { name: parent });
+                return Err(TargetError::no_snapshot(&parent));
             }
             result => result?,
         };
@@ -267,7 +266,7 @@ impl ContainerdTarget {
                 if self.snapshot_exists(name).await? {
                     return Ok(());
                 }
-                Err(TargetError::NoSnapshot { name: name.to_string() })
+                Err(TargetError::no_snapshot(&name.to_string()))
             }
             result => Ok(result?),
         }
@@ -298,8 +297,8 @@ impl ContainerdTarget {
                 (label, Digest(chain_id).to_string())
             }
         };
-        let file =
-            File::open(path).map_err(|source| TargetError::Io { path: path.to_owned(), source })?;
+        let file = File::open(path)
+            .map_err(|source| TargetTrouble::Io { path: path.to_owned(), source })?;
         let labels = BTreeMap::from([(label, refers_to)]);
         Ok(self.client.put_blob(&digest, size, file, labels).await?)
     }
@@ -330,7 +329,7 @@ impl ContainerdTarget {
         if self.client.delete_image(name).await? {
             return Ok(());
         }
-        Err(TargetError::UnknownImage { name: name.to_owned() })
+        Err(TargetError::unknown(name))
     }
 
     pub(super) async fn leftovers(&self) -> Result<Vec<String>, TargetError> {

@@ -3,12 +3,26 @@
 use crate::containerd::GrpcError;
 use crate::containerd::metadata::MetadataError;
 use skiff_protocol::Digest;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// A target that can't do what it should.
+/// A target that can't do what it should. It is one word, since almost every call may fail, and does not.
 #[derive(Debug, Error)]
-pub enum TargetError {
+#[error(transparent)]
+pub struct TargetError(Box<TargetTrouble>);
+
+impl<T> From<T> for TargetError
+where
+    TargetTrouble: From<T>,
+{
+    fn from(trouble: T) -> Self {
+        Self(Box::new(trouble.into()))
+    }
+}
+
+/// Why it can't.
+#[derive(Debug, Error)]
+pub enum TargetTrouble {
     /// containerd.
     #[error(transparent)]
     Containerd(#[from] GrpcError),
@@ -83,11 +97,46 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// Why.
+    pub fn trouble(&self) -> &TargetTrouble {
+        &self.0
+    }
+
+    /// There is no image of this name.
+    pub fn unknown(name: &str) -> Self {
+        TargetTrouble::UnknownImage { name: name.to_owned() }.into()
+    }
+
+    /// The image of this name is there in part only.
+    pub fn incomplete(name: &str) -> Self {
+        TargetTrouble::Incomplete { name: name.to_owned() }.into()
+    }
+
+    /// The image of this name pointed to nothing else before.
+    pub fn nothing_before(name: &str) -> Self {
+        TargetTrouble::NothingBefore { name: name.to_owned() }.into()
+    }
+
+    /// There is no snapshot of this key or chain ID.
+    pub fn no_snapshot(name: &str) -> Self {
+        TargetTrouble::NoSnapshot { name: name.to_owned() }.into()
+    }
+
+    pub(super) fn damaged(path: &Path) -> Self {
+        TargetTrouble::Damaged { path: path.to_owned() }.into()
+    }
+
+    pub(super) fn scattered(path: &Path) -> Self {
+        TargetTrouble::Scattered { path: path.to_owned() }.into()
+    }
+
     /// Whether an image was named that is not there, or not complete, or has nothing before it.
     pub fn is_unknown_image(&self) -> bool {
         matches!(
-            self,
-            Self::UnknownImage { .. } | Self::Incomplete { .. } | Self::NothingBefore { .. }
+            self.trouble(),
+            TargetTrouble::UnknownImage { .. }
+                | TargetTrouble::Incomplete { .. }
+                | TargetTrouble::NothingBefore { .. }
         )
     }
 }

@@ -22,7 +22,7 @@ mod root;
 #[cfg(test)]
 pub mod samples;
 
-pub use error::TargetError;
+pub use error::{TargetError, TargetTrouble};
 pub use name::SnapshotName;
 pub use record::{ImageRecord, is_previous, previous, reference};
 

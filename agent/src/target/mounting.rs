@@ -12,7 +12,7 @@
 //! The mount refers to the layers, not to a snapshot: it stays when the image is removed, and is
 //! ended with `umount`.
 
-use super::TargetError;
+use super::{TargetError, TargetTrouble};
 use crate::apply::open_directory;
 use rustix::fd::OwnedFd;
 use rustix::mount::{MountFlags, UnmountFlags, mount as mount_at, unmount};
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// Mounts layers, top first. `empty` is where the empty directory is, or is made.
 pub(super) fn mount(layers: &[PathBuf], empty: &Path, directory: &Path) -> Result<(), TargetError> {
-    let failed = |source: io::Error| TargetError::Mount { path: directory.to_owned(), source };
+    let failed = |source: io::Error| TargetTrouble::Mount { path: directory.to_owned(), source };
     // The working directory changes below.
     let directory = directory.canonicalize().map_err(failed)?;
     let base = common_base(layers)?;
@@ -42,7 +42,7 @@ pub(super) fn mount(layers: &[PathBuf], empty: &Path, directory: &Path) -> Resul
         // If it was removed meanwhile, there is none to go back to.
         let _ = std::env::set_current_dir(before);
     }
-    mounted.map_err(|errno| failed(errno.into()))
+    Ok(mounted.map_err(|errno| failed(errno.into()))?)
 }
 
 /// The same tree as a descriptor: it is mounted on a directory of ours only until that is open, so nothing is left of it whatever
@@ -52,12 +52,12 @@ pub(super) fn open(
     empty: &Path,
     directory: &Path,
 ) -> Result<OwnedFd, TargetError> {
-    let failed = |source: io::Error| TargetError::Mount { path: directory.to_owned(), source };
+    let failed = |source: io::Error| TargetTrouble::Mount { path: directory.to_owned(), source };
     std::fs::create_dir_all(directory).map_err(failed)?;
     mount(layers, empty, directory)?;
     let tree = open_directory(directory);
     unmount(directory, UnmountFlags::DETACH).map_err(|errno| failed(errno.into()))?;
-    tree.map_err(|errno| failed(errno.into()))
+    Ok(tree.map_err(|errno| failed(errno.into()))?)
 }
 
 /// The directory above `N/fs` of all layers.
@@ -65,10 +65,10 @@ fn common_base(layers: &[PathBuf]) -> Result<&Path, TargetError> {
     let base = |layer: &'_ PathBuf| layer.parent().and_then(Path::parent).map(Path::to_owned);
     let first = layers.first().and_then(|layer| layer.parent()).and_then(Path::parent);
     let Some(first) = first else {
-        return Err(TargetError::Scattered { path: PathBuf::new() });
+        return Err(TargetError::scattered(Path::new("")));
     };
     match layers.iter().find(|layer| base(layer).as_deref() != Some(first)) {
-        Some(other) => Err(TargetError::Scattered { path: other.clone() }),
+        Some(other) => Err(TargetError::scattered(other)),
         None => Ok(first),
     }
 }
@@ -81,11 +81,11 @@ fn options(layers: &[PathBuf], base: &Path) -> Result<CString, TargetError> {
         }
         let name = layer.strip_prefix(base).unwrap_or(layer).as_os_str().as_bytes();
         if name.iter().any(|byte| b":,\\".contains(byte)) {
-            return Err(TargetError::Scattered { path: layer.clone() });
+            return Err(TargetError::scattered(layer));
         }
         options.extend_from_slice(name);
     }
-    CString::new(options).map_err(|_| TargetError::Scattered { path: base.to_owned() })
+    CString::new(options).map_err(|_| TargetError::scattered(base))
 }
 
 #[cfg(test)]

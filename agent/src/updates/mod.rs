@@ -10,7 +10,9 @@
 //! back; what was current is then kept by the dead one's lease only, and goes when that is removed.
 
 use crate::state::{Lock, StateDir, StateError};
-use crate::target::{ImageRecord, Target, TargetError, is_previous, previous, reference};
+use crate::target::{
+    ImageRecord, Target, TargetError, TargetTrouble, is_previous, previous, reference,
+};
 use thiserror::Error;
 
 /// An image that can't be taken back.
@@ -56,22 +58,21 @@ pub async fn rollback(
 }
 
 async fn swap(name: &str, target: &Target) -> Result<ImageRecord, TargetError> {
-    let name = name.to_owned();
-    let Some(current) = target.record(&name).await? else {
-        return Err(TargetError::UnknownImage { name });
+    let Some(current) = target.record(name).await? else {
+        return Err(TargetError::unknown(name));
     };
-    let Some(before) = target.record(&previous("", &name)).await? else {
-        return Err(TargetError::NothingBefore { name });
+    let Some(before) = target.record(&previous("", name)).await? else {
+        return Err(TargetError::nothing_before(name));
     };
     if before.target == current.target {
-        return Err(TargetError::NothingBefore { name });
+        return Err(TargetError::nothing_before(name));
     }
-    let next = ImageRecord { name, ..before };
+    let next = ImageRecord { name: name.to_owned(), ..before };
     // First both are kept, then looked at: so they stay as they were seen.
     for record in [&current, &next] {
         target.keep_image(record).await?;
         if !target.holds(record).await? {
-            return Err(TargetError::Incomplete { name: next.name.clone() });
+            return Err(TargetError::incomplete(&next.name));
         }
     }
     target.put_image(&next).await?;
@@ -82,14 +83,18 @@ async fn swap(name: &str, target: &Target) -> Result<ImageRecord, TargetError> {
 /// Removes an image, and what its name pointed to before.
 pub async fn remove(name: &str, target: &mut Target) -> Result<(), TargetError> {
     let had_previous = match target.remove(&previous("", name)).await {
-        Err(TargetError::UnknownImage { .. }) => false,
+        Err(error) if is_unknown(&error) => false,
         done => done.map(|()| true)?,
     };
     match target.remove(name).await {
         // Somebody else has removed the image alone.
-        Err(TargetError::UnknownImage { .. }) if had_previous => Ok(()),
+        Err(error) if had_previous && is_unknown(&error) => Ok(()),
         done => done,
     }
+}
+
+fn is_unknown(error: &TargetError) -> bool {
+    matches!(error.trouble(), TargetTrouble::UnknownImage { .. })
 }
 
 /// Removes what images' names pointed to before, where the names are no more; gives how many.

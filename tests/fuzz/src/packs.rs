@@ -35,7 +35,7 @@ const MOST: usize = 4 << 20;
 #[allow(clippy::expect_used, reason = "that is what it does")]
 pub fn check(input: &[u8], planted: Planted) {
     let [mode, cut, a, b, c, rest @ ..] = input else { return };
-    let codec = if mode / 6 % 2 == 0 { Codec::Deflate } else { Codec::Zstd };
+    let codec = if (mode / 6).is_multiple_of(2) { Codec::Deflate } else { Codec::Zstd };
     let announced = u32::from_le_bytes([*a, *b, *c, 0]) % (MAX_PACK + 2);
     let is_encoded = mode % 2 == 1;
     let len = if is_encoded { announced as usize } else { rest.len() };
@@ -58,7 +58,7 @@ pub fn check(input: &[u8], planted: Planted) {
     if !is_encoded {
         let level = i32::from(mode / 2 % 3) * 3 + 1;
         let encoded = Encoding { codec, level }.encode(rest).expect("memory");
-        let framed = framed::Pack::new(&encoded).expect("memory");
+        let framed = framed::Pack::new(&encoded, false).expect("memory");
         let mut frames = framed.as_ref();
         let (mut buffer, mut joined) = (Box::<Buffer>::default(), Vec::new());
         while !frames.is_empty() {
@@ -163,7 +163,7 @@ fn generate(chance: &mut Chance) -> Vec<u8> {
     let [a, b, c, _] = u32::try_from(plain.len()).unwrap_or(0).to_le_bytes();
     let mut input = vec![mode, chance.byte(), a, b, c];
     if mode % 2 == 1 {
-        let codec = if mode / 6 % 2 == 0 { Codec::Deflate } else { Codec::Zstd };
+        let codec = if (mode / 6).is_multiple_of(2) { Codec::Deflate } else { Codec::Zstd };
         let level = i32::from(*chance.pick(&[1_u8, 6, 9]));
         let encoded = Encoding { codec, level }.encode(&plain);
         input.extend_from_slice(encoded.as_deref().unwrap_or_default());

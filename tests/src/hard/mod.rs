@@ -14,8 +14,10 @@ mod kinds;
 mod layers;
 mod names;
 mod packaging;
+mod patches;
 mod random;
 
+pub use patches::{code, touched};
 pub use random::random;
 
 use crate::layout::{Image, Layer, Layout};
@@ -70,6 +72,7 @@ pub fn repositories() -> Vec<Repository> {
         kinds::hard_links(),
         contents::sparse(),
         contents::moved(),
+        patches::patches(),
         layers::whiteouts(),
         layers::opaque(),
         layers::replaced(),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says where")]
 
 mod applications;
+mod bytes;
 mod figure;
 mod footprint;
 mod graph;
@@ -38,7 +39,8 @@ const EXPERIMENTS: [Part; 6] = [
     ("growth", growth::table),
 ];
 /// What is measured on demand.
-const MORE: [Part; 5] = [
+const MORE: [Part; 6] = [
+    ("bytes", bytes::tables),
     ("ingest", ingest::table),
     ("start", start::table),
     ("opens", opens::tables),

@@ -52,10 +52,7 @@ pub(super) fn table() {
 fn row(pair: &str) -> [Cell; 8] {
     let sandbox = Sandbox::new();
     let registry = Registry::start(&sandbox);
-    let layout = match pair {
-        "gateway" => gateway_in_one_layer(&sandbox),
-        pair => Layout::open(&images(), pair),
-    };
+    let layout = layout(&sandbox, pair);
     let [old, new] = ["old", "new"].map(|tag| registry.push(&layout, tag));
     check_layers(&layout);
 
@@ -83,9 +80,18 @@ fn row(pair: &str) -> [Cell; 8] {
     [stock, all, all - fresh, skiff, sent, repeated, rsync, patch].map(Cell::bytes)
 }
 
-/// The ARM gateway's pair, each image as one layer, for this machine: nothing runs here.
-fn gateway_in_one_layer(sandbox: &Sandbox) -> Layout {
-    let layers = gateway::layers(Model::Arm64);
+/// A pair of images.
+pub(super) fn layout(sandbox: &Sandbox, pair: &str) -> Layout {
+    match pair {
+        "gateway" => gateway_in_one_layer(sandbox, Model::Arm64),
+        "gateway, ARMv7" => gateway_in_one_layer(sandbox, Model::Armv7),
+        pair => Layout::open(&images(), pair),
+    }
+}
+
+/// An ARM gateway's pair, each image as one layer, for this machine: nothing runs here.
+fn gateway_in_one_layer(sandbox: &Sandbox, model: Model) -> Layout {
+    let layers = gateway::layers(model);
     let layout = Layout::create(&sandbox.directory("layouts"), gateway::REPOSITORY);
     for tag in ["old", "new"] {
         let mut tar = layers("base").tar;

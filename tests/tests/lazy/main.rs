@@ -3,6 +3,7 @@
 
 mod containers;
 mod execute;
+mod patched;
 mod upgrade;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};

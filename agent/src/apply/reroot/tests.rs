@@ -1,7 +1,7 @@
 //! A root layer must show what overlayfs shows of the stack. As root, since whiteouts are devices.
 
 use super::*;
-use crate::apply::open_directory;
+use crate::apply::{ApplyTrouble, open_directory};
 use rustix::fs::{CWD, XattrFlags, lgetxattr, llistxattr, lsetxattr};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::collections::BTreeMap;
@@ -242,7 +242,7 @@ fn what_stands_for_something_else_is_refused() {
         let open = |path: &PathBuf| Beneath::new(open_directory(path).unwrap());
         let stack = [open(&low)];
         let error = reroot(&stack, &mut open(&root), layers.directory.path()).unwrap_err();
-        assert!(matches!(error, ApplyError::Unlinkable { .. }), "{error}");
+        assert!(matches!(error.trouble(), ApplyTrouble::Unlinkable { .. }), "{error}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Layers that find their parents at the end, in a plain directory. As root.
 
 use super::*;
+use crate::target::TargetTrouble;
 use smol::block_on;
 use std::fs;
 
@@ -206,7 +207,10 @@ fn what_is_given_up_leaves_nothing() {
     // The parent is not committed.
     let error = block_on(layers.commit(1, names[1], scratch, &place.target, &mut |_, _| Ok(())))
         .unwrap_err();
-    assert!(matches!(error, PullError::Target(TargetError::NoSnapshot { .. })), "{error}");
+    assert!(
+        matches!(error.trouble(), PullTrouble::Target(error) if matches!(error.trouble(), TargetTrouble::NoSnapshot { .. })),
+        "{error}"
+    );
     // As if it had died between the steps of a commit.
     block_on(place.target.prepare(&layers.list[1].final_key(), None)).unwrap();
     assert_eq!(block_on(place.target.leftovers()).unwrap().len(), 3);

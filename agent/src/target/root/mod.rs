@@ -20,8 +20,8 @@ mod records;
 mod sweep;
 
 use super::{
-    HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, add_bases, is_previous,
-    reference,
+    HeldImage, ImageRecord, ListedImage, PREFIX, SnapshotName, TargetError, TargetTrouble,
+    add_bases, is_previous, reference,
 };
 use crate::containerd::metadata;
 use crate::sha256::{Sha256, sha256};
@@ -103,19 +103,18 @@ impl RootTarget {
 
     pub(super) fn layer_dirs(&self, name: SnapshotName) -> Result<Vec<PathBuf>, TargetError> {
         let snapshots = self.all_snapshots()?;
-        let stack = stack(&snapshots, name)
-            .ok_or_else(|| TargetError::NoSnapshot { name: name.to_string() })?;
+        let stack =
+            stack(&snapshots, name).ok_or_else(|| TargetError::no_snapshot(&name.to_string()))?;
         Ok(stack.iter().map(|snapshot| self.layer_path(snapshot.number)).collect())
     }
 
     pub(super) fn image(&self, name: &str) -> Result<HeldImage, TargetError> {
-        let name = name.to_owned();
-        let path = self.record_path(&name);
+        let path = self.record_path(name);
         let Some(record) = read_record(&path)? else {
-            return Err(TargetError::UnknownImage { name });
+            return Err(TargetError::unknown(name));
         };
         let held = self.complete(&self.all_snapshots()?, record);
-        held.ok_or(TargetError::Incomplete { name })
+        held.ok_or_else(|| TargetError::incomplete(name))
     }
 
     pub(super) fn record(&self, name: &str) -> Result<Option<ImageRecord>, TargetError> {
@@ -141,7 +140,7 @@ impl RootTarget {
         if let Some(parent) = parent
             && stack(&snapshots, parent).is_none()
         {
-            return Err(TargetError::NoSnapshot { name: parent.to_string() });
+            return Err(TargetError::no_snapshot(&parent.to_string()));
         }
         let number = snapshots.iter().map(|snapshot| snapshot.number).max().unwrap_or(0) + 1;
         let layer = self.layer_path(number);
@@ -161,7 +160,7 @@ impl RootTarget {
     pub(super) fn commit(&self, key: &str, name: SnapshotName) -> Result<(), TargetError> {
         let snapshots = self.all_snapshots()?;
         let Some(ours) = with_key(&snapshots, key) else {
-            return Err(TargetError::NoSnapshot { name: key.to_owned() });
+            return Err(TargetError::no_snapshot(key));
         };
         let directory = self.snapshots.join(ours.number.to_string());
         if stack(&snapshots, name).is_some() {
@@ -236,7 +235,7 @@ impl RootTarget {
         match fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(TargetError::UnknownImage { name: name.to_owned() });
+                return Err(TargetError::unknown(name));
             }
             Err(source) => return Err(io(&path, source)),
         }
@@ -275,7 +274,7 @@ impl RootTarget {
             Err(source) => return Err(io(&path, source)),
         };
         let summary = metadata::read_manifest(&mut file)
-            .map_err(|source| TargetError::Manifest { digest: *manifest, source })?;
+            .map_err(|source| TargetTrouble::Manifest { digest: *manifest, source })?;
         Ok(Some(summary.config))
     }
 

@@ -1,7 +1,7 @@
 //! The small files of a plain directory: lines of a word, a space and a value.
 
 use crate::sync;
-use crate::target::{ImageRecord, SnapshotName, TargetError};
+use crate::target::{ImageRecord, SnapshotName, TargetError, TargetTrouble};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -21,7 +21,7 @@ impl About {
     pub(super) fn read(snapshot: &Path) -> Result<Self, TargetError> {
         let path = snapshot.join("about");
         let Some(text) = read(&path)? else { return Ok(Self::default()) };
-        let damaged = || TargetError::Damaged { path: path.clone() };
+        let damaged = || TargetError::damaged(&path);
         let mut about = Self::default();
         for line in text.lines() {
             match line.split_once(' ').ok_or_else(damaged)? {
@@ -58,16 +58,14 @@ impl About {
 pub(super) fn read_record(path: &Path) -> Result<Option<ImageRecord>, TargetError> {
     let Some(text) = read(path)? else { return Ok(None) };
     let record = ImageRecord::read(&mut text.lines());
-    record.map(Some).ok_or_else(|| TargetError::Damaged { path: path.to_owned() })
+    record.map(Some).ok_or_else(|| TargetError::damaged(path))
 }
 
 fn read(path: &Path) -> Result<Option<String>, TargetError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == ErrorKind::InvalidData => {
-            Err(TargetError::Damaged { path: path.to_owned() })
-        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(TargetError::damaged(path)),
         Err(source) => Err(io(path, source)),
     }
 }
@@ -85,5 +83,5 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), TargetError> {
 }
 
 pub(super) fn io(path: &Path, source: io::Error) -> TargetError {
-    TargetError::Io { path: path.to_owned(), source }
+    TargetTrouble::Io { path: path.to_owned(), source }.into()
 }

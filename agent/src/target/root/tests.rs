@@ -155,7 +155,7 @@ fn a_snapshot_is_committed_once() {
         target.prepare("skiff-y-2", Some(chain(3))).unwrap_err(),
         target.layer_dirs(chain(3)).unwrap_err(),
     ] {
-        assert!(matches!(name, TargetError::NoSnapshot { .. }), "{name}");
+        assert!(matches!(name.trouble(), TargetTrouble::NoSnapshot { .. }), "{name}");
     }
 }
 
@@ -170,9 +170,9 @@ fn incomplete_and_damaged_images_are_told_apart() {
     fs::remove_file(target.blob_path(&manifest)).unwrap();
     assert!(target.held(64).unwrap().is_empty());
     let error = target.image("app:1").unwrap_err();
-    assert!(matches!(error, TargetError::Incomplete { .. }), "{error}");
+    assert!(matches!(error.trouble(), TargetTrouble::Incomplete { .. }), "{error}");
     fs::write(target.record_path("app:1"), "name app:1\n").unwrap();
-    assert!(matches!(target.list().unwrap_err(), TargetError::Damaged { .. }));
+    assert!(matches!(target.list().unwrap_err().trouble(), TargetTrouble::Damaged { .. }));
     target.remove("app:1").unwrap();
     assert!(target.list().unwrap().is_empty());
 }

@@ -44,18 +44,24 @@ impl Descriptor {
         usize::from(!self.is_single()) + self.size_len()
     }
 
-    /// The frame's window, by the bytes behind the descriptor, if its content is of this length.
-    pub(crate) fn window(self, bytes: &[u8], len: usize) -> Result<Window, Corrupt> {
+    /// The frame's window, by the bytes behind the descriptor, if its content is of this length, or may be less.
+    pub(crate) fn window(
+        self,
+        bytes: &[u8],
+        len: usize,
+        may_be_less: bool,
+    ) -> Result<Window, Corrupt> {
         let mut size = [0; 8];
         let from = bytes.len().checked_sub(self.size_len()).ok_or(Corrupt)?;
         size.iter_mut().zip(&bytes[from..]).for_each(|(to, byte)| *to = *byte);
         let size = u64::from_le_bytes(size);
         let size = if self.size_len() == 2 { size + 256 } else { size };
-        if self.size_len() > 0 && u64::try_from(len) != Ok(size) {
+        let announced = u64::try_from(len).map_err(|_| Corrupt)?;
+        if self.size_len() > 0 && (size > announced || (size < announced && !may_be_less)) {
             return Err(Corrupt);
         }
         if self.is_single() {
-            return Ok(Window(len));
+            return Ok(Window(usize::try_from(size).map_err(|_| Corrupt)?));
         }
         let &head = bytes.first().ok_or(Corrupt)?;
         let (exponent, eighths) = (head >> 3, usize::from(head & 0b111));

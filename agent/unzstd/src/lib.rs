@@ -34,8 +34,8 @@ mod sequences;
 use alloc::vec::Vec;
 use frame::Window;
 
-/// Most bytes of a frame's window, and of its content.
-pub const MAX_WINDOW: usize = 1 << 20;
+/// Most bytes of a frame's window, and of its content: a pack, and what a script may have more.
+pub const MAX_WINDOW: usize = (1 << 20) + (64 << 10);
 
 /// Most bytes of a block, encoded or decoded.
 const MAX_BLOCK: usize = 128 << 10;
@@ -49,8 +49,9 @@ pub struct Corrupt;
 pub struct Decoder {
     /// The content, and [`copy::SLACK`] bytes behind it.
     content: Vec<u8>,
-    /// Content bytes that were announced.
+    /// Content bytes that were announced, and whether there may be fewer.
     len: usize,
+    may_be_less: bool,
     /// Content bytes that are there.
     made: usize,
     /// What has come of the part that is to come.
@@ -106,6 +107,18 @@ impl Decoder {
     /// # Errors
     /// They are more.
     pub fn start(&mut self, len: usize) -> Result<(), Corrupt> {
+        self.begin(len, false)
+    }
+
+    /// The same for a frame of at most so many bytes of content.
+    ///
+    /// # Errors
+    /// They are more than [`MAX_WINDOW`].
+    pub fn start_at_most(&mut self, len: usize) -> Result<(), Corrupt> {
+        self.begin(len, true)
+    }
+
+    fn begin(&mut self, len: usize, may_be_less: bool) -> Result<(), Corrupt> {
         if len > MAX_WINDOW {
             return Err(Corrupt);
         }
@@ -115,7 +128,7 @@ impl Decoder {
             self.content = Vec::new();
             self.content = alloc::vec![0; room];
         }
-        (self.len, self.made) = (len, 0);
+        (self.len, self.may_be_less, self.made) = (len, may_be_less, 0);
         self.part.clear();
         self.state = State::Magic;
         self.literals.reset();
@@ -125,7 +138,7 @@ impl Decoder {
 
     /// Whether the frame has come to its end, with all of its content.
     pub fn is_done(&self) -> bool {
-        self.state == State::End && self.made == self.len
+        self.state == State::End && (self.may_be_less || self.made == self.len)
     }
 
     /// Takes bytes off the front of `input`, gives the content that they bring: at most a block, never nothing. `None` when `input` is used up.
@@ -157,7 +170,10 @@ impl Decoder {
     fn step(&mut self) -> Result<State, Corrupt> {
         Ok(match self.state {
             State::Magic => State::Head(frame::Descriptor::parse(&self.part)?),
-            State::Head(descriptor) => State::Block(descriptor.window(&self.part, self.len)?),
+            State::Head(descriptor) => {
+                let window = descriptor.window(&self.part, self.len, self.may_be_less)?;
+                State::Block(window)
+            }
             State::Block(window) => State::Body(window, frame::Block::parse(&self.part, window)?),
             State::Body(window, block) => {
                 let mut out = copy::Out::new(&mut self.content, self.made, self.len);
@@ -181,7 +197,7 @@ impl Decoder {
                 match block.is_last {
                     false => State::Block(window),
                     // What is missing never comes.
-                    true if made < self.len => return Err(Corrupt),
+                    true if made < self.len && !self.may_be_less => return Err(Corrupt),
                     true => State::End,
                 }
             }

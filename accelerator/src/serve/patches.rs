@@ -1,0 +1,225 @@
+//! The patches of a plan: each is made once for all devices, when the first pack of its content is.
+//!
+//! ```text
+//! content, base ──▶ library (cache) ──▶ or: read both ──▶ make ──▶ cache
+//! ```
+//!
+//! Both contents lie in memory whole while a patch is made, so all that are made at once may take so much ([`MEMORY`]) and no
+//! more. An answer does not stand still for that: a pack whose patches are not there after [`PATIENCE`] is sent without. A patch
+//! that can't be made (the registry may have the held image no more) or does not pay is none, and the content is sent as it is.
+
+use super::library::Library;
+use super::{Makers, Service};
+use crate::mapped::Mapped;
+use crate::packs::cut::{ReadContent, ReadError};
+use crate::patch::{self, Patch};
+use crate::plan::contents::Contents;
+use crate::plan::inputs::Inputs;
+use crate::plan::patch_base::PatchBase;
+use crate::sha256::Sha256;
+use crate::single_flight::SingleFlight;
+use crate::tree::Content;
+use skiff_protocol::Digest;
+use skiff_protocol::request::Platform;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OnceCell, Semaphore};
+
+/// MiB of contents and of what is made of them that may be in memory at once.
+pub(crate) const MEMORY: u32 = 1024;
+
+/// How long a pack waits for its patches, unless its length was promised.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A content of more bytes is sent as it is, and none is a base.
+const LARGEST: u64 = 256 << 20;
+
+/// Bytes of a content that are read at once: what is on its way from the registry is bounded by that.
+const STEP: usize = 8 << 20;
+
+/// Patches of a plan that stay in memory: a pack or two more are made of each.
+const KEPT: usize = 4;
+
+/// The patches of a plan.
+pub(crate) struct Patches<L: Library> {
+    library: Arc<L>,
+    memory: Arc<Semaphore>,
+    makers: Makers,
+    making: SingleFlight<u32>,
+    contents: Arc<Contents>,
+    wanted: Arc<L::Reader>,
+    /// Operating system, architecture, variant.
+    platform: [String; 3],
+    /// The held images that patches refer to: index, reference, manifest.
+    held: Vec<(u16, String, Digest)>,
+    /// Reads what is held; nothing if that can't be read.
+    old: OnceCell<Option<L::Reader>>,
+    kept: Mutex<VecDeque<(u32, Option<Arc<Patch>>)>>,
+}
+
+impl<L: Library> Patches<L> {
+    /// The patches of a plan with these inputs.
+    pub(crate) fn new(
+        service: &Service<L>,
+        inputs: &Inputs,
+        contents: Arc<Contents>,
+        wanted: Arc<L::Reader>,
+    ) -> Self {
+        let bases = contents.iter().filter_map(|(_, needed)| needed.base.as_ref());
+        let images: BTreeSet<u16> = bases.map(|base| base.place.image).collect();
+        let held = images.into_iter().filter_map(|image| {
+            let held = inputs.held.get(usize::from(image))?;
+            Some((image, held.reference.clone(), held.manifest))
+        });
+        let held = held.collect();
+        Self {
+            library: Arc::clone(&service.library),
+            memory: Arc::clone(&service.patching),
+            makers: service.makers.clone(),
+            making: SingleFlight::default(),
+            contents,
+            wanted,
+            platform: inputs.platform.clone(),
+            held,
+            old: OnceCell::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn are_none(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// The held images that patches refer to, by index.
+    pub(crate) fn images(&self) -> impl Iterator<Item = u16> {
+        self.held.iter().map(|(image, ..)| *image)
+    }
+
+    /// Where an image stands among them.
+    fn place(&self, base: &PatchBase) -> Option<usize> {
+        self.images().position(|image| image == base.place.image)
+    }
+
+    /// The patches of these contents, each if there is one. If they can't be had so soon, nothing: they are made all the same, for
+    /// those who come later.
+    pub(crate) async fn of(
+        self: &Arc<Self>,
+        contents: Vec<u32>,
+        patience: Option<Duration>,
+    ) -> Option<Vec<Option<Arc<Patch>>>> {
+        let patches = Arc::clone(self);
+        let making = tokio::spawn(async move {
+            let mut found = Vec::new();
+            for content in contents {
+                found.push(patches.get(content).await);
+            }
+            found
+        });
+        match patience {
+            // Who panicked has made none.
+            None => Some(making.await.unwrap_or_default()),
+            Some(patience) => tokio::time::timeout(patience, making).await.ok()?.ok(),
+        }
+    }
+
+    /// The patch for the content with this number, if there is one.
+    async fn get(&self, number: u32) -> Option<Arc<Patch>> {
+        let needed = self.contents.get(number)?;
+        let base = needed.base.as_ref()?;
+        if needed.content.size.max(base.content.size) > LARGEST {
+            return None;
+        }
+        let _turn = self.making.enter(number).await;
+        if let Some(kept) = self.kept(number) {
+            return kept;
+        }
+        let made = self.library.patch(key(&base.content, &needed.content), async {
+            let old = self.old.get_or_init(|| self.open_held()).await.as_ref();
+            let old = old.ok_or("the held image can't be read")?;
+            // Two contents, and what is made of them (`patch::make`).
+            let mib = (needed.content.size.max(base.content.size) * 3).div_ceil(1 << 20) + 1;
+            let mib = u32::try_from(mib).unwrap_or(MEMORY).min(MEMORY);
+            let permit = Arc::clone(&self.memory).acquire_many_owned(mib).await?;
+            let place = self.place(base).ok_or("the held image is not known")?;
+            let from = read(old, place, &base.content).await?;
+            let to = read(&*self.wanted, needed.image, &needed.content).await?;
+            let encoding = Arc::clone(&self.makers.encoding).acquire_owned().await?;
+            let make = move || {
+                let _permits = (permit, encoding);
+                patch::make(&from, &to)
+            };
+            Ok(tokio::task::spawn_blocking(make).await?)
+        });
+        let patch = match made.await {
+            Ok(patch) => patch,
+            Err(error) => {
+                let (content, base) = (Digest(needed.content.sha256), Digest(base.content.sha256));
+                tracing::warn!(%content, %base, "no patch, the content is sent as it is: {error}");
+                None
+            }
+        };
+        self.keep(number, patch.clone());
+        patch
+    }
+
+    fn kept(&self, number: u32) -> Option<Option<Arc<Patch>>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(of, _)| *of == number).map(|(_, patch)| patch.clone())
+    }
+
+    fn keep(&self, number: u32, patch: Option<Arc<Patch>>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back((number, patch));
+        while kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+
+    async fn open_held(&self) -> Option<L::Reader> {
+        let bases = self.contents.iter().filter_map(|(_, needed)| needed.base.as_ref());
+        let needed = bases.filter_map(|base| Some((self.place(base)?, base.content.layer)));
+        let needed = needed.collect();
+        let [os, architecture, variant] = &self.platform;
+        let platform = Platform { os, architecture, variant };
+        let mut images = Vec::new();
+        for (_, reference, manifest) in &self.held {
+            let image = self.library.image_of(reference, *manifest, &platform).await;
+            let said = |error: &_| tracing::warn!(held = reference, "no patches: {error}");
+            images.push(image.inspect_err(said).ok()?);
+        }
+        let opened = self.library.reader(images, needed).await;
+        opened.inspect_err(|error| tracing::warn!("no patches: {error}")).ok()
+    }
+}
+
+impl<L: Library> std::fmt::Debug for Patches<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Patches").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+/// A name for the patch in the cache.
+fn key(base: &Content, target: &Content) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(b"skiff patch ");
+    hash.update(patch::MAKER.to_le_bytes());
+    hash.update(base.sha256);
+    hash.update(target.sha256);
+    hash.finish()
+}
+
+async fn read(
+    reader: &impl ReadContent,
+    image: usize,
+    content: &Content,
+) -> Result<Mapped, ReadError> {
+    let mut bytes = Mapped::zeroed(usize::try_from(content.size)?)?;
+    let mut at = 0;
+    for step in bytes.chunks_mut(STEP) {
+        reader.read(image, content, at, step).await?;
+        at += step.len() as u64;
+    }
+    Ok(bytes)
+}

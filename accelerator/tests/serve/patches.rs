@@ -1,0 +1,90 @@
+//! Packs that are patches.
+
+use super::common::memory::{Files, Memory, bytes};
+use super::{MIB, ask, held, plan_id, ranges, request, runtime, serve_from};
+use skiff_protocol::Version;
+use skiff_protocol::request::{Codecs, Part, Purpose};
+use skiff_protocol::response::{Codec, Notice};
+use std::sync::Arc;
+
+/// What is made of one seed begins alike.
+const FIRST: Files = &[("a", 1, 3 * MIB), ("b", 2, 100_000), ("lib.so.1", 3, MIB), ("same", 4, 9)];
+const SECOND: Files =
+    &[("a", 1, 3 * MIB + 70_000), ("b", 7, 100_000), ("lib.so.2", 3, MIB - 5), ("same", 4, 9)];
+
+fn both(codecs: Codecs) -> Codecs {
+    codecs.and(Codecs::PATCHES)
+}
+
+fn memory() -> Arc<Memory> {
+    Arc::new(Memory::new(&[("old", FIRST), ("new", SECOND)]))
+}
+
+/// The file that a patch of `new` refers to.
+fn base(image: u16, path: &[u8]) -> Vec<u8> {
+    assert_eq!(image, 0);
+    let path = std::str::from_utf8(path).unwrap();
+    let (_, seed, len) = FIRST.iter().find(|(name, ..)| *name == path).unwrap();
+    bytes(*seed, *len)
+}
+
+#[test]
+fn what_is_much_alike_comes_as_a_patch() {
+    let runtime = runtime();
+    let address = serve_from(&runtime, memory());
+    let mut request = request(&["new"], &[held("old")]);
+    let plain = ask(address, &request);
+    assert!(plain.notices.is_empty() && plain.scripts.is_empty());
+    for (codecs, codec) in [
+        (both(Codecs::DEFLATE), Codec::DeflateScript),
+        (both(Codecs::DEFLATE.and(Codecs::ZSTD)), Codec::ZstdScript),
+    ] {
+        request.codecs = codecs;
+        let mut answer = ask(address, &request);
+        assert_eq!(answer.notices, [Notice::PatchBase(0)]);
+        assert!(answer.codecs.contains(&codec), "{:?}", answer.codecs);
+        assert_eq!((plan_id(&answer), &answer.contents), (plan_id(&plain), &plain.contents));
+        assert!(answer.patch(base) >= 3);
+        assert_eq!(answer.check_packed(), 3);
+        let (patched, whole) = (answer.bytes_from_plan, plain.bytes_from_plan);
+        assert!(patched * 4 < whole, "{patched} bytes, {whole} without patches");
+
+        let estimate = ask(address, &request).plan.unwrap();
+        request.purpose = Purpose::Measure;
+        let measured = ask(address, &request).plan.unwrap();
+        assert!(measured.exact && measured.wire_bytes == patched, "{measured:?}");
+        assert_eq!(estimate.wire_bytes, patched, "what is cached is known");
+        request.purpose = Purpose::Deliver;
+    }
+}
+
+#[test]
+fn who_does_not_know_patches_gets_none_and_single_contents_are_whole() {
+    let runtime = runtime();
+    let address = serve_from(&runtime, memory());
+    let mut request = request(&["new"], &[held("old")]);
+    request.codecs = both(Codecs::DEFLATE);
+    let plan = plan_id(&ask(address, &request));
+    request.version = Version { minor: 4, ..Version::CURRENT };
+    let old = ask(address, &request);
+    assert!(old.scripts.is_empty() && old.notices.is_empty());
+    request.version = Version::CURRENT;
+    request.part = Part::Repair { plan, contents: ranges(&[0]) };
+    assert!(ask(address, &request).scripts.is_empty());
+    request.part = Part::Rest { plan, have: ranges(&[0]) };
+    let rest = ask(address, &request);
+    assert!(!rest.scripts.is_empty() && rest.packs.is_empty());
+    assert!(rest.notices.is_empty(), "they were told");
+}
+
+#[test]
+fn what_the_registry_has_no_more_is_no_base() {
+    let runtime = runtime();
+    let memory = memory();
+    memory.gone.lock().unwrap().insert("old".to_owned());
+    let address = serve_from(&runtime, memory);
+    let mut request = request(&["new"], &[held("old")]);
+    request.codecs = both(Codecs::DEFLATE);
+    let answer = ask(address, &request);
+    assert_eq!((answer.scripts.len(), answer.check_packed()), (0, 3));
+}

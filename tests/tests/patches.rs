@@ -1,0 +1,112 @@
+//! Contents that are much like what the device has come as patches: few bytes, stock's tree, and a base that is not what it
+//! should be is survived in the same deployment, with one more request.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use skiff_tests::compare::{NEVER, report};
+use skiff_tests::hard::{code, noise, touched};
+use skiff_tests::harness::{Accelerator, Sandbox, Skiff};
+use skiff_tests::layout::{Image, Layer, Layout};
+use skiff_tests::tarball::Entry;
+use std::fs;
+use std::path::Path;
+
+const MIB: usize = 1 << 20;
+
+/// Version 2 changes some of most contents of version 1, and has one that is all new.
+fn versions(layout: &Layout) {
+    let version = |number: u8| {
+        let files = [
+            Entry::file("bin", code(1, 4 * MIB, 0x770 * u32::from(number))),
+            Entry::file("data", touched(noise(2, 3 * MIB), 8192, number)),
+            Entry::file("lib.so.1", touched(noise(3, MIB / 2), 2048, number)),
+            Entry::file("new", noise(3 + u64::from(number), 40_000)),
+            // Copied on the device, as only its time is new.
+            Entry::file("same", noise(9, 100_000)).mtime(number.into(), 0),
+        ];
+        Image::new(vec![Layer::new(&files)])
+    };
+    layout.add("v1", &version(1));
+    layout.add("v2", &version(2));
+}
+
+/// A device that has version 1, and what stock's tree of version 2 is.
+struct Ground {
+    accelerator: Accelerator,
+    sandbox: Sandbox,
+}
+
+impl Ground {
+    fn new(options: &[&str]) -> Self {
+        let sandbox = Sandbox::new();
+        let layouts = sandbox.directory("layouts");
+        versions(&Layout::create(&layouts, "like"));
+        let data = sandbox.directory("accelerator");
+        let registry = format!("oci:{}", layouts.display());
+        Self { accelerator: Accelerator::start_with(&data, &registry, options), sandbox }
+    }
+
+    /// Updates after something was done to the old version's files; gives requests and bytes of packs.
+    fn update(&self, before: impl FnOnce(&Path)) -> (u64, u64) {
+        let other = self.sandbox.directory("fresh");
+        let fresh = Skiff::root(&self.sandbox, &other);
+        fresh.pull(&["like:v2"], &self.accelerator.url()).ok("fresh");
+        let expected = fresh.tree("like:v2").unwrap();
+        let root = self.sandbox.directory("device");
+        let skiff = Skiff::root(&self.sandbox, &root);
+        skiff.pull(&["like:v1"], &self.accelerator.url()).ok("v1");
+        before(&root.join("snapshots/1/fs"));
+        // With a budget a pack waits for its patches, however slow the machine is.
+        let budget = ["like:v2", "--max-bytes=1000000000"];
+        let update = skiff.pull(&budget, &self.accelerator.url()).ok("v2");
+        assert_eq!(report(&expected, &skiff.tree("like:v2").unwrap(), &NEVER), None);
+        fs::remove_dir_all(&root).unwrap();
+        fs::remove_dir_all(&other).unwrap();
+        (update.number("requests"), update.number("pack_bytes"))
+    }
+}
+
+#[test]
+fn what_changed_is_sent_and_not_the_rest() {
+    for options in [&[][..], &["--cache-bytes", "0"]] {
+        let (requests, bytes) = Ground::new(options).update(|_| {});
+        assert_eq!(requests, 1, "{options:?}");
+        // The new one, a moved address for every 16 bytes, and some single bytes, of 7.5 MiB.
+        println!("{bytes} bytes of packs");
+        assert!((40_000..300_000).contains(&bytes), "{options:?}: {bytes} bytes of packs");
+    }
+}
+
+#[test]
+fn a_base_that_was_changed_is_survived() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 4] = [
+        ("a byte", |file| {
+            let mut bytes = fs::read(file).unwrap();
+            bytes[MIB] ^= 1;
+            fs::write(file, bytes).unwrap();
+        }),
+        ("cut short", |file| {
+            fs::File::options().write(true).open(file).unwrap().set_len(9).unwrap()
+        }),
+        ("gone", |file| fs::remove_file(file).unwrap()),
+        ("a directory", |file| {
+            fs::remove_file(file).unwrap();
+            fs::create_dir(file).unwrap();
+        }),
+    ];
+    let ground = Ground::new(&[]);
+    for (change, make) in changes {
+        let (requests, bytes) = ground.update(|layer| make(&layer.join("data")));
+        assert_eq!(requests, 2, "{change}");
+        // That one is sent whole, and is noise.
+        let whole = u64::try_from(3 * MIB).unwrap();
+        assert!((whole..whole + 400_000).contains(&bytes), "{change}: {bytes} bytes of packs");
+    }
+    // What is copied and what is patched is asked for together.
+    let (requests, _) = ground.update(|layer| {
+        for name in ["data", "same", "bin"] {
+            fs::write(layer.join(name), b"other").unwrap();
+        }
+    });
+    assert_eq!(requests, 2);
+}
