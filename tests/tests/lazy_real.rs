@@ -55,7 +55,8 @@ fn started_cold(service: &Service) {
             relay.counts().down
         );
         assert!(cold > 100, "{reference}: {cold} files are cold");
-        let id = format!("cold-{fresh}");
+        // All containerds of this machine share runc's directory, and services are tested side by side.
+        let id = format!("{}-cold-{fresh}", service.name);
         let container = device.container(reference, &id);
         let ready = || wait_for(Duration::from_secs(90), || service.answers());
         assert!(

@@ -132,7 +132,8 @@ fn check_memory(what: &str, outcome: &Outcome) {
 
 /// Runs an image until its program answers.
 fn check_runs(pair: &Service, device: &Containerd, netns: &NetNs, reference: &str, id: &str) {
-    let container = device.container(reference, id);
+    // All containerds of this machine share runc's directory, and services are tested side by side.
+    let container = device.container(reference, &format!("{}-{id}", pair.name));
     let ready = netns.inside(|| wait_for(Duration::from_secs(90), || pair.answers()));
     assert!(ready, "{}: {id}: nothing answers on port {}", pair.name, pair.port);
     drop(container);

@@ -56,6 +56,17 @@ pub fn make(base: &[u8], target: &[u8]) -> Option<Patch> {
     worth::pays(&patch, target).then_some(patch)
 }
 
+/// Bytes of memory that [`make`] takes for contents of these sizes, with the two.
+pub fn memory(base: u64, target: u64) -> u64 {
+    let index = match base >> 20 {
+        0..8 => 8,
+        8..32 => 4,
+        _ => 2,
+    };
+    // A patch is hardly longer than its target.
+    base.saturating_mul(1 + index).saturating_add(target.saturating_mul(5) / 2)
+}
+
 /// The same without a doubt, in windows of this size. `work` counts the bytes that are compared.
 fn make_in(base: &[u8], target: &[u8], window: usize, work: &mut u64) -> Option<Patch> {
     let mut operations = Operations::new(base, target);

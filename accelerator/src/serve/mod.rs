@@ -79,6 +79,8 @@ pub struct Service<L: Library> {
     ahead: Supply,
     /// MiB of memory that making patches may take.
     patching: Arc<Semaphore>,
+    /// Patches that are made at once. Encoders of packs do not wait for them.
+    patchers: Arc<Semaphore>,
     preparations: Preparations<L>,
     levels: Levels,
     gate: Arc<Gate>,
@@ -117,6 +119,7 @@ impl<L: Library> Service<L> {
             deployments: Arc::default(),
             ahead: Supply::new(processors + 1, AHEAD * processors),
             patching: Arc::new(Semaphore::new(patches::MEMORY as usize)),
+            patchers: Arc::new(Semaphore::new(processors)),
             preparations: Preparations::default(),
             levels,
             gate: Arc::default(),

@@ -8,8 +8,8 @@
 //! more. An answer does not stand still for that: a pack whose patches are not there after [`PATIENCE`] is sent without. A patch
 //! that can't be made (the registry may have the held image no more) or does not pay is none, and the content is sent as it is.
 
+use super::Service;
 use super::library::Library;
-use super::{Makers, Service};
 use crate::mapped::Mapped;
 use crate::packs::cut::{ReadContent, ReadError};
 use crate::patch::{self, Patch};
@@ -45,7 +45,7 @@ const KEPT: usize = 4;
 pub(crate) struct Patches<L: Library> {
     library: Arc<L>,
     memory: Arc<Semaphore>,
-    makers: Makers,
+    makers: Arc<Semaphore>,
     making: SingleFlight<u32>,
     contents: Arc<Contents>,
     wanted: Arc<L::Reader>,
@@ -76,7 +76,7 @@ impl<L: Library> Patches<L> {
         Self {
             library: Arc::clone(&service.library),
             memory: Arc::clone(&service.patching),
-            makers: service.makers.clone(),
+            makers: Arc::clone(&service.patchers),
             making: SingleFlight::default(),
             contents,
             wanted,
@@ -138,16 +138,15 @@ impl<L: Library> Patches<L> {
         let made = self.library.patch(key(&base.content, &needed.content), async {
             let old = self.old.get_or_init(|| self.open_held()).await.as_ref();
             let old = old.ok_or("the held image can't be read")?;
-            // Two contents, and what is made of them (`patch::make`).
-            let mib = (needed.content.size.max(base.content.size) * 3).div_ceil(1 << 20) + 1;
+            let mib = patch::memory(base.content.size, needed.content.size).div_ceil(1 << 20);
             let mib = u32::try_from(mib).unwrap_or(MEMORY).min(MEMORY);
             let permit = Arc::clone(&self.memory).acquire_many_owned(mib).await?;
             let place = self.place(base).ok_or("the held image is not known")?;
             let from = read(old, place, &base.content).await?;
             let to = read(&*self.wanted, needed.image, &needed.content).await?;
-            let encoding = Arc::clone(&self.makers.encoding).acquire_owned().await?;
+            let maker = Arc::clone(&self.makers).acquire_owned().await?;
             let make = move || {
-                let _permits = (permit, encoding);
+                let _permits = (permit, maker);
                 patch::make(&from, &to)
             };
             Ok(tokio::task::spawn_blocking(make).await?)
