@@ -30,8 +30,9 @@ pub const MAX_PACK: u32 = 1024 * 1024;
 /// ones 3 per 128 KiB.
 pub const MAX_ENCODED_PACK: u32 = MAX_PACK + 4096;
 
-/// Most bytes of a pack's script: it may say of each byte what is added, and has heads beside that.
-pub const MAX_SCRIPT: u32 = MAX_PACK + 64 * 1024;
+/// Most bytes of a pack's script: it may say of each byte what is added, and has heads beside that. Whatever is in it, it is
+/// encoded to no more than [`MAX_ENCODED_PACK`].
+pub const MAX_SCRIPT: u32 = MAX_PACK + 3 * 1024;
 
 /// Most images in one request.
 pub const MAX_WANTED: usize = 32;

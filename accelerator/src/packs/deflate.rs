@@ -26,22 +26,6 @@ pub fn encode(bytes: &[u8], level: i32) -> io::Result<Mapped> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use skiff_protocol::limits::{MAX_ENCODED_PACK, MAX_PACK};
-
-    #[test]
-    fn a_pack_that_does_not_compress_keeps_its_limit() {
-        let mut state = 1u64;
-        let noise: Vec<u8> = (0..MAX_PACK)
-            .map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                state.to_be_bytes()[0]
-            })
-            .collect();
-        for level in [1, 6, 9, 12] {
-            let encoded = encode(&noise, level).unwrap();
-            assert!(encoded.len() <= usize::try_from(MAX_ENCODED_PACK).unwrap(), "{level}");
-        }
-    }
 
     proptest! {
         #[test]

@@ -75,6 +75,28 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skiff_protocol::limits::{MAX_ENCODED_PACK, MAX_SCRIPT};
+
+    #[test]
+    fn what_does_not_compress_keeps_a_packs_limit() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = (0..MAX_SCRIPT)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state.to_be_bytes()[0]
+            })
+            .collect();
+        for (codec, levels) in [
+            (Codec::Deflate, &[1, 6, 9, deflate::BEST][..]),
+            (Codec::Zstd, &[1, 3, 9, 15, zstd::BEST]),
+        ] {
+            for &level in levels {
+                let encoded = Encoding { codec, level }.encode(&noise).unwrap();
+                let most = usize::try_from(MAX_ENCODED_PACK).unwrap();
+                assert!(encoded.len() <= most, "{codec:?} {level}: {}", encoded.len());
+            }
+        }
+    }
 
     #[test]
     fn a_device_gets_what_it_decodes() {

@@ -129,7 +129,7 @@ struct Filling<'h> {
 
 impl Filling<'_> {
     /// So many bytes were written.
-    fn came(&mut self, bytes: usize) {
+    fn came(&mut self, bytes: u64) {
         if !self.urgent {
             let place = (self.writer.next_content(), self.writer.offset_in_content());
             self.hydration.place.set(Some(place));
@@ -153,17 +153,13 @@ impl PackSink for Filling<'_> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PullError> {
         self.hydration.with_tables(|tables| self.writer.write(tables, bytes))?;
-        self.came(bytes.len());
+        self.came(bytes.len() as u64);
         Ok(())
     }
 
     fn patch(&mut self, step: &Step<'_>) -> Result<(), PullError> {
         self.hydration.with_tables(|tables| self.writer.patch(tables, step))?;
-        self.came(match *step {
-            Step::Insert(bytes) | Step::Add { bytes, .. } => bytes.len(),
-            Step::Copy { len, .. } => usize::try_from(len).unwrap_or(0),
-            _ => 0,
-        });
+        self.came(step.makes());
         Ok(())
     }
 

@@ -28,8 +28,8 @@ impl Default for Pace {
 
 impl Pace {
     /// So many content bytes came, now.
-    pub fn came(&mut self, bytes: usize, now: Instant) {
-        self.bytes += bytes as u64;
+    pub fn came(&mut self, bytes: u64, now: Instant) {
+        self.bytes += bytes;
         let elapsed = now.saturating_duration_since(self.from);
         if elapsed < WINDOW {
             return;

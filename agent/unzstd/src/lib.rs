@@ -35,7 +35,7 @@ use alloc::vec::Vec;
 use frame::Window;
 
 /// Most bytes of a frame's window, and of its content: a pack, and what a script may have more.
-pub const MAX_WINDOW: usize = (1 << 20) + (64 << 10);
+pub const MAX_WINDOW: usize = (1 << 20) + (3 << 10);
 
 /// Most bytes of a block, encoded or decoded.
 const MAX_BLOCK: usize = 128 << 10;
