@@ -1,11 +1,10 @@
-//! What packs of patches would take: `patches OLD NEW`, two directories with an image unpacked in each.
+//! What packs of patches would take: `patches [OLD] NEW`, directories with an image unpacked in each.
 //!
 //! The contents of NEW's files that no file of OLD has are packed by path, 1 MiB each. The base of each is OLD's file
-//! of the same path, or of the same name but for its digits, or one that resembles it. The numbers are MB of packs, as they are
+//! of the same path, or of the same name but for its digits, or one that resembles it, of NEW's before it, too. The numbers are MB of packs, as they are
 //! and of patches, by libdeflate's level 6 and 9 and by zstd's level 19. Each patch is checked.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
-use skiff_accelerator::packs::deflate;
 use skiff_accelerator::patch::sketch::{Sketches, sketch};
 use skiff_accelerator::patch::{Patch, make};
 use skiff_protocol::script::{Operation, Script, Step};
@@ -45,31 +44,50 @@ fn without_digits(path: &[u8]) -> Vec<u8> {
     short
 }
 
-/// The old files, and ways to find one.
-struct Old<'a> {
-    files: &'a Files,
-    names: HashMap<Vec<u8>, &'a [u8]>,
-    sketches: Sketches<&'a [u8]>,
+/// What a base may be: a file of OLD, or an earlier content of NEW.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Place<'a> {
+    Held(&'a [u8]),
+    Earlier(&'a [u8]),
 }
 
-impl<'a> Old<'a> {
-    fn new(files: &'a Files) -> Self {
+/// The files that may be bases, and ways to find one.
+struct Known<'a> {
+    old: &'a Files,
+    new: &'a Files,
+    names: HashMap<Vec<u8>, &'a [u8]>,
+    sketches: Sketches<Place<'a>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(old: &'a Files, new: &'a Files) -> Self {
         let (mut names, mut sketches) = (HashMap::new(), Sketches::default());
-        for (path, bytes) in files {
+        for (path, bytes) in old {
             names.entry(without_digits(path)).or_insert(&path[..]);
             if let Some(sketch) = sketch(bytes) {
-                sketches.insert(&sketch, &path[..]);
+                sketches.insert(&sketch, Place::Held(path));
             }
         }
-        Self { files, names, sketches }
+        Self { old, new, names, sketches }
     }
 
-    fn base(&self, path: &[u8], bytes: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-        let same = self.files.get_key_value(path).map(|(path, _)| &path[..]);
-        let named = || self.names.get(&without_digits(path)).copied();
+    fn base(&self, path: &[u8], bytes: &[u8]) -> Option<(Place<'a>, &'a [u8])> {
+        let same = self.old.get_key_value(path).map(|(path, _)| &path[..]);
+        let named = same.or_else(|| self.names.get(&without_digits(path)).copied());
         let alike = || Some(self.sketches.nearest(&sketch(bytes)?, 1).first()?.0);
-        let found = same.or_else(named).or_else(alike)?;
-        Some((found, self.files.get(found)?))
+        let found = named.map(Place::Held).or_else(alike)?;
+        let bytes = match found {
+            Place::Held(path) => self.old.get(path),
+            Place::Earlier(path) => self.new.get(path),
+        };
+        Some((found, bytes?))
+    }
+
+    /// What came before may be a base.
+    fn add(&mut self, path: &'a [u8], bytes: &[u8]) {
+        if let Some(sketch) = sketch(bytes) {
+            self.sketches.insert(&sketch, Place::Earlier(path));
+        }
     }
 }
 
@@ -94,22 +112,27 @@ fn check(script: &[u8], base: &[u8], expected: &[u8]) {
 
 fn main() {
     let directories: Vec<String> = std::env::args().skip(1).collect();
-    let [old, new] = &directories[..] else {
-        println!("patches OLD NEW");
-        return;
-    };
     let (mut olds, mut news) = (Files::new(), Files::new());
-    read(old.as_ref(), old.as_ref(), &mut olds);
-    read(new.as_ref(), new.as_ref(), &mut news);
+    match &directories[..] {
+        [new] => read(new.as_ref(), new.as_ref(), &mut news),
+        [old, new] => {
+            read(old.as_ref(), old.as_ref(), &mut olds);
+            read(new.as_ref(), new.as_ref(), &mut news);
+        }
+        _ => {
+            println!("patches [OLD] NEW");
+            return;
+        }
+    }
     let mut known: HashSet<&[u8]> = olds.values().map(|bytes| &bytes[..]).collect();
-    let old = Old::new(&olds);
+    let mut sources = Known::new(&olds, &news);
     let (mut scripts, mut plain) = (vec![Vec::new()], vec![Vec::new()]);
     let (mut patched, mut read, mut took) = (0, 0, 0.0);
     for (path, bytes) in news.iter().filter(|(_, bytes)| !bytes.is_empty()) {
         if !known.insert(bytes) {
             continue;
         }
-        let base = old.base(path, bytes);
+        let base = sources.base(path, bytes);
         let begun = Instant::now();
         let patch: Option<Patch> = base.and_then(|(_, base)| make(base, bytes));
         took += begun.elapsed().as_secs_f64();
@@ -124,10 +147,13 @@ fn main() {
             let piece = &bytes[done..bytes.len().min(done + PACK - pack.len())];
             pack.extend_from_slice(piece);
             match (&patch, base) {
-                (Some(patch), Some((path, base))) => {
+                (Some(patch), Some((place, base))) => {
                     let begin = script.len();
-                    let held = Operation::BaseHeld { image: 0, path };
-                    held.write(|bytes| script.extend_from_slice(bytes));
+                    let base_is = match place {
+                        Place::Held(path) => Operation::BaseHeld { image: 0, path },
+                        Place::Earlier(_) => Operation::BaseContent(1000),
+                    };
+                    base_is.write(|bytes| script.extend_from_slice(bytes));
                     patch.slice(done as u64, (done + piece.len()) as u64, script);
                     check(&script[begin..], base, piece);
                     patched += piece.len();
@@ -136,17 +162,17 @@ fn main() {
             }
             done += piece.len();
         }
+        sources.add(path, bytes);
     }
     let mb = |bytes: usize| format!("{:.2} MB", bytes as f64 / 1e6);
     println!("changed: {}, patched: {}", mb(plain.iter().map(Vec::len).sum()), mb(patched));
     println!("patches: {:.1} MB of bases and targets a second", read as f64 / 1e6 / took);
-    for level in [6, 9, 19] {
+    for level in [7, 19] {
         let encoded = |packs: &[Vec<u8>]| {
             packs
                 .iter()
                 .map(|pack| match level {
-                    19 => zstd::bulk::compress(pack, level).unwrap().len(),
-                    _ => deflate::encode(pack, level).unwrap().len(),
+                    _ => zstd::bulk::compress(pack, level).unwrap().len(),
                 })
                 .sum()
         };
