@@ -2,9 +2,11 @@
 //!
 //! The contents of NEW's files that no file of OLD has are packed by path, 1 MiB each. The base of each is OLD's file
 //! of the same path, or of the same name but for its digits, or one that resembles it, of NEW's before it, too.
-//! The numbers are MB of packs, as they are and of patches, by zstd's levels 7 and 19. Each patch is checked.
+//! The numbers are MB of packs, as they are and of patches, by libdeflate's level 6 and 9 and by zstd's level 7 and 19. Each
+//! patch is checked.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
+use skiff_accelerator::packs::deflate;
 use skiff_accelerator::patch::sketch::{Sketches, sketch};
 use skiff_accelerator::patch::{Patch, make};
 use skiff_protocol::script::{Operation, Script, Step};
@@ -167,12 +169,16 @@ fn main() {
     let mb = |bytes: usize| format!("{:.2} MB", bytes as f64 / 1e6);
     println!("changed: {}, patched: {}", mb(plain.iter().map(Vec::len).sum()), mb(patched));
     println!("patches: {:.1} MB of bases and targets a second", read as f64 / 1e6 / took);
-    for level in [7, 19] {
+    for (name, level) in [("deflate", 6), ("deflate", 9), ("zstd", 7), ("zstd", 19)] {
         let encoded = |packs: &[Vec<u8>]| {
-            packs.iter().map(|pack| zstd::bulk::compress(pack, level).unwrap().len()).sum()
+            let len = |pack: &Vec<u8>| match name {
+                "zstd" => zstd::bulk::compress(pack, level).unwrap().len(),
+                _ => deflate::encode(pack, level).unwrap().len(),
+            };
+            packs.iter().map(len).sum()
         };
         println!(
-            "level {level}: packs {}, of patches {}",
+            "{name} {level}: packs {}, of patches {}",
             mb(encoded(&plain)),
             mb(encoded(&scripts))
         );

@@ -67,8 +67,9 @@ fn started_cold(service: &Service) {
         );
         let left = daemon.cold_files();
         println!("{reference}: it answers with {} of {cold} files hydrated", cold - left);
-        // How many depends on how soon it answers, since what is waited for brings the rest of its pack along.
-        assert!(left > 0, "{reference}: all {cold} files are there when it answers");
+        // Of an update, how many depends on how soon it answers: what is waited for brings the rest of its pack along.
+        let least = if fresh { cold / 4 } else { 0 };
+        assert!(left > least, "{reference}: {left} of {cold} files are cold when it answers");
         relay.release();
         daemon.wait_until_warm();
         assert!(netns.inside(|| service.answers()), "{reference}: no answer at the end");
