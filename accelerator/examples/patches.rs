@@ -7,8 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
 use skiff_accelerator::packs::deflate;
-use skiff_accelerator::patch::sketch::{Sketches, sketch};
 use skiff_accelerator::patch::{Patch, make};
+use skiff_accelerator::sketch::{Sketches, sketch};
 use skiff_protocol::script::{Operation, Script, Step};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;

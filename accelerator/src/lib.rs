@@ -15,7 +15,7 @@
 //! `library` is what `serve` stands on: ingest, store and caches put together. `watch` has new images ingested
 //! before a device asks. `access` says which device may read what. `seek` finds a tar's bytes in the registry's blob. `applications` says what an
 //! application may be, `graph` shows what was planned. `cli` is the command line. `reference` reads images' names, `asked` remembers devices'
-//! platforms; `single_flight`, `meter`, `mapped` (memory for big buffers), `sha256` and `causes` are small things that
+//! platforms; `sketch` says which contents resemble each other; `single_flight`, `meter`, `mapped` (memory for big buffers), `sha256` and `causes` are small things that
 //! several modules need.
 
 pub mod access;
@@ -41,6 +41,7 @@ pub mod seek;
 pub mod serve;
 mod sha256;
 pub mod single_flight;
+pub mod sketch;
 pub mod store;
 pub mod tree;
 pub mod watch;

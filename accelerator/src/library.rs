@@ -5,6 +5,7 @@ use crate::asked::Asked;
 use crate::cache::packs::{BESIDE, cached, keep};
 use crate::cache::{Cache, Place, sealed};
 use crate::contents::Layers;
+use crate::contents::scratch::Scratch;
 use crate::contents::segments::Segments;
 use crate::graph::Graph;
 use crate::hot::Item;
@@ -20,6 +21,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::serve::library::{Known, Library, Planned};
 use crate::serve::refusal::Refusal;
 use crate::single_flight::SingleFlight;
+use crate::sketch::Sketched;
 use crate::store::{PostgresUrl, Store, StoreError};
 use crate::tree::Tree;
 use skiff_protocol::Digest;
@@ -29,6 +31,9 @@ use skiff_protocol::response::FailureCode;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of layer blobs that may be kept on the disk for patches within a stream.
+const SCRATCH: u64 = 256 << 20;
 
 /// Images of one registry, with everything that is kept of them.
 #[derive(Debug)]
@@ -114,7 +119,8 @@ impl Images {
         let packs = Cache::open(place.path().join("packs"), cache_bytes).map_err(failed)?;
         let store = Store::open(data, database).await.map_err(OpenError::Store)?;
         let registry = Arc::new(registry);
-        let segments = Arc::new(Segments::new(Arc::clone(&registry)));
+        let scratch = Scratch::new(place.path().to_owned(), SCRATCH);
+        let segments = Arc::new(Segments::new(Arc::clone(&registry), scratch));
         let ingest = Arc::new(Ingest::new(Arc::clone(&registry), store, layers));
         Ok(Self {
             registry,
@@ -148,6 +154,11 @@ impl Images {
     /// The images that are being looked at for what they start with.
     pub(crate) fn predicting(&self) -> &SingleFlight<Digest> {
         &self.predicting
+    }
+
+    /// Whether there is room for patches that nobody waits for.
+    pub fn keeps_patches(&self) -> bool {
+        self.packs.most() > 0
     }
 
     /// The platforms that devices got images for.
@@ -338,6 +349,7 @@ impl Library for Images {
         &self,
         images: Vec<Self::Image>,
         needed: BTreeSet<(usize, u32)>,
+        again: bool,
     ) -> Result<Self::Reader, Refusal> {
         let mut layers = HashMap::new();
         for (image, number) in needed {
@@ -349,7 +361,7 @@ impl Library for Images {
             let opened = self.ingest.open(layer).await.map_err(|error| refused(&error))?;
             layers.insert((image, number), opened);
         }
-        Ok(Layers::new(layers, Arc::clone(&self.segments)))
+        Ok(Layers::new(layers, Arc::clone(&self.segments), again))
     }
 
     async fn pack(
@@ -403,6 +415,11 @@ impl Library for Images {
         };
         tokio::task::spawn_blocking(keep).await??;
         Ok(patch)
+    }
+
+    async fn sketches(&self, manifest: Digest) -> Result<Sketched, Refusal> {
+        let sketches = self.ingest.store().sketches(manifest).await;
+        sketches.map_err(|error| Refusal::internal(&error))
     }
 
     fn pack_len(&self, key: Digest) -> Option<u64> {

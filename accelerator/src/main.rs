@@ -214,7 +214,7 @@ async fn serve(
     if let Some(tls) = tls {
         service = service.over(tls);
     }
-    let watch = Watch::start(&images, service.metrics(), options);
+    let watch = Watch::start(&images, service.metrics(), service.workshop(), options);
     let reports = take::routes(&images, service.metrics(), traces);
     service.with(watch.routes()).with_guarded(reports).run(listener, stop).await;
     Ok(())

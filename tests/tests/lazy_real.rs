@@ -44,8 +44,13 @@ fn started_cold(service: &Service) {
     let stock = Containerd::start(&sandbox);
 
     for (reference, fresh) in [(&old, true), (&new, false)] {
-        // What the pull brings stands still soon after the table of contents: an update is hardly longer.
-        let held = if fresh { MIB } else { 256 * KIB };
+        // What the pull brings stands still soon after the table of contents: an update is hardly longer. Node-RED's table alone
+        // has more than 256 KiB.
+        let held = match service.name {
+            _ if fresh => MIB,
+            "node-red" => 512 * KIB,
+            _ => 256 * KIB,
+        };
         let relay = Relay::start(&accelerator.address, Fault::HoldFirst(held));
         let pull = ["pull", reference, "--json", "--lazy=require", "--accelerator", &relay.url()];
         let pulled = skiff.run(&pull).ok(reference);

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use skiff_tests::compare::{Unpacked, report};
-use skiff_tests::hard::noise;
+use skiff_tests::hard::{noise, touched};
 use skiff_tests::harness::{Accelerator, Registry, Sandbox, Skiff, run, wait_for};
 use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::tarball::Entry;
@@ -18,6 +18,7 @@ const TOKEN: &str = "s3cret";
 const VARIABLE: &str = "SKIFF_NOTIFY_TOKEN";
 const COMPLETE: &str = "skiff_ingests_ahead_total{result=\"complete\"}";
 const FAILED: &str = "skiff_ingests_ahead_total{result=\"failed\"}";
+const PATCHED: &str = "skiff_patched_ahead_total";
 const QUEUED: &str = "skiff_notifications_total{result=\"queued\"}";
 const REFUSED: &str = "skiff_notifications_total{result=\"refused\"}";
 /// Times of directories that no layer has an entry for are the device's own.
@@ -136,6 +137,33 @@ fn what_is_pushed_is_read_before_a_device_asks() {
     assert_eq!(accelerator.counter(QUEUED), 2, "blobs and pulls count, too");
     assert_eq!(accelerator.counter(FAILED), 0);
     assert!(!accelerator.log().contains(TOKEN));
+}
+
+#[test]
+fn patches_are_there_before_a_device_asks() {
+    let sandbox = Sandbox::new();
+    let (registry, accelerator) = notified(&sandbox, &[]);
+    let layout = Layout::create(&sandbox.directory("layouts"), "patched/app");
+    for (tag, number) in [("1", 1), ("2", 2)] {
+        let entry = Entry::file("file", touched(noise(7, 300_000), 8192, number));
+        layout.add(tag, &Image::new(vec![Layer::new(&[entry])]));
+    }
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("device"));
+    let old = registry.push(&layout, "1");
+    skiff.pull(&[&old], &accelerator.url()).ok("the version before");
+    let new = registry.push(&layout, "2");
+    reaches(&accelerator, PATCHED, 1);
+
+    let old_layer = layout.manifest_of("1")["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let of_old =
+        || requests(&registry).iter().filter(|(_, path, _)| path.ends_with(&old_layer)).count();
+    let before = of_old();
+    assert!(before > 1, "it was read for the patch");
+    let update = skiff.pull(&[&new], &accelerator.url()).ok("the update");
+    assert!(update.number("pack_bytes") < 10_000, "{} bytes", update.number("pack_bytes"));
+    assert_eq!(of_old(), before, "read once more for a device");
+    let tree = skiff.tree(&new).unwrap();
+    assert_eq!(report(&unpacked(&sandbox, &layout, "2"), &tree, &ANY_TIME), None);
 }
 
 #[test]

@@ -16,6 +16,9 @@ use std::time::Duration;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
+/// A budget that nothing exceeds: for one every pack waits for its patches, however slow the machine is.
+const WITH_PATCHES: &str = "--max-bytes=1000000000";
+
 #[test]
 fn nginx() {
     pulled_updated_and_run(&NGINX);
@@ -52,7 +55,7 @@ fn pulled_updated_and_run(pair: &Service) {
     // Fresh.
     let relay = Relay::start(&accelerator.address, Fault::None);
     let root = sandbox.directory("root");
-    let fresh = Skiff::root(&sandbox, &root).pull(&[&new], &relay.url()).ok("fresh");
+    let fresh = Skiff::root(&sandbox, &root).pull(&[&new, WITH_PATCHES], &relay.url()).ok("fresh");
     let counts = relay.counts();
     let fresh_bytes = counts.up + counts.down;
     println!("{}: fresh {fresh_bytes} bytes, stock {stock_bytes}", pair.name);
@@ -70,7 +73,9 @@ fn pulled_updated_and_run(pair: &Service) {
     skiff.pull(&[&new], &accelerator.url()).ok("update, root");
     assert_eq!(stock_new.report(&skiff.tree(&new).unwrap()), None, "root, updated");
     std::fs::remove_dir_all(&root).unwrap();
-    assert!(fresh_bytes <= stock_bytes, "fresh: {fresh_bytes} bytes, stock: {stock_bytes}");
+    let percent = if pair.name == MARIADB.name { 75 } else { 92 };
+    let allowed = stock_bytes * percent / 100;
+    assert!(fresh_bytes <= allowed, "fresh: {fresh_bytes} bytes, {allowed} are allowed");
 
     // Old, run, updated, run.
     let netns = NetNs::new();
@@ -78,7 +83,7 @@ fn pulled_updated_and_run(pair: &Service) {
     let skiff = Skiff::containerd(&sandbox, &device.socket());
     skiff.pull(&[&old], &accelerator.url()).ok("old");
     check_runs(pair, &device, &netns, &old, "old");
-    let update = skiff.pull(&[&new], &accelerator.url()).ok("update");
+    let update = skiff.pull(&[&new, WITH_PATCHES], &accelerator.url()).ok("update");
     assert_eq!(device.digest(&new), stock_new.digest);
     assert_eq!(stock_new.report(&device.tree(&new)), None, "new, updated");
     assert_eq!(stock_old.report(&device.tree(&old)), None, "old, after the update");
@@ -114,7 +119,7 @@ fn check_update(pair: &Service, update: &Outcome, gzip: u64) {
     let overhead = update.number("overhead_bytes");
     println!("{}: packs {packs} bytes, gzip -9 {gzip}, overhead {overhead}", pair.name);
     assert_eq!(update.number("requests"), 1);
-    assert!(packs * 100 <= gzip * 105, "packs {packs} bytes, gzip -9 {gzip}");
+    assert!(packs * 4 <= gzip, "packs {packs} bytes, gzip -9 {gzip}");
     // Patches make packs shorter, and metadata are what they were.
     let allowed = (gzip / 50).max(64 * KIB);
     assert!(overhead <= allowed, "overhead {overhead} bytes, {allowed} are allowed");

@@ -4,7 +4,10 @@
 //! content ──extent──▶ layer ─┬─ has a seek index ──▶ segments ──▶ a range of the registry's blob
 //!                            └─ has none ──────────▶ the uncompressed tar, in the layer cache
 //! ```
+//!
+//! What will be wanted once more is kept on the disk for a while ([`scratch`]).
 
+pub mod scratch;
 pub mod segments;
 
 use crate::packs::cut::{ReadContent, ReadError};
@@ -30,12 +33,14 @@ pub enum Layer {
 pub struct Layers {
     layers: HashMap<(usize, u32), Layer>,
     segments: Arc<Segments>,
+    /// What is read may be wanted again.
+    again: bool,
 }
 
 impl Layers {
-    /// These layers.
-    pub fn new(layers: HashMap<(usize, u32), Layer>, segments: Arc<Segments>) -> Self {
-        Self { layers, segments }
+    /// These layers, of which contents may be read `again` when much else was read since.
+    pub fn new(layers: HashMap<(usize, u32), Layer>, segments: Arc<Segments>, again: bool) -> Self {
+        Self { layers, segments, again }
     }
 
     /// Fills `into` with the uncompressed tar's bytes from `offset` on.
@@ -55,7 +60,8 @@ impl Layers {
                     |at| blob.index.segment_at(at).ok_or("a content lies behind its layer's end");
                 let (first, last) = (segment(offset)?, segment(end - 1)?);
                 // All at once: they are one round trip.
-                let segments = (first..=last).map(|number| self.segments.get(blob, number));
+                let segments =
+                    (first..=last).map(|number| self.segments.get(blob, number, self.again));
                 for (number, segment) in (first..).zip(try_join_all(segments).await?) {
                     let bytes = blob.index.bytes(number);
                     let (from, to) = (bytes.start.max(offset), bytes.end.min(end));

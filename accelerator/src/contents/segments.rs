@@ -12,6 +12,7 @@
 //! their way at once, so that a pack whose contents are scattered over [`ASKED`] segments waits for one round trip
 //! (over twice as many: two); but few bodies are taken in at once. The others wait in the connections.
 
+use super::scratch::{Key, Scratch};
 use crate::mapped::Mapped;
 use crate::registry::{Registry, RegistryError};
 use crate::seek::{Index, SeekError};
@@ -73,6 +74,7 @@ pub enum SegmentError {
 #[derive(Debug)]
 pub struct Segments {
     registry: Arc<Registry>,
+    scratch: Arc<Scratch>,
     kept: Mutex<Kept>,
     fetching: Mutex<HashMap<Key, Weak<Fetching>>>,
     asked: Semaphore,
@@ -82,9 +84,6 @@ pub struct Segments {
 /// A segment that some wait for; each of them has it as soon as it is there, however many others
 /// were kept since.
 type Fetching = OnceCell<Arc<Mapped>>;
-
-/// A blob, and the number of a segment of it.
-type Key = (Digest, usize);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -96,9 +95,10 @@ struct Kept {
 
 impl Segments {
     /// None yet, of blobs of this registry.
-    pub fn new(registry: Arc<Registry>) -> Self {
+    pub fn new(registry: Arc<Registry>, scratch: Scratch) -> Self {
         Self {
             registry,
+            scratch: Arc::new(scratch),
             kept: Mutex::default(),
             fetching: Mutex::default(),
             asked: Semaphore::new(ASKED),
@@ -106,11 +106,12 @@ impl Segments {
         }
     }
 
-    /// A segment's bytes.
+    /// A segment's bytes. One that may be wanted `again` is kept in the scratch file for a while.
     pub async fn get(
         &self,
         blob: &IndexedBlob,
         number: usize,
+        again: bool,
     ) -> Result<Arc<Mapped>, SegmentError> {
         let key = (blob.digest, number);
         if let Some(segment) = self.kept(|kept| kept.get(key)) {
@@ -122,7 +123,7 @@ impl Segments {
             if let Some(segment) = self.kept(|kept| kept.get(key)) {
                 return Ok(segment);
             }
-            let segment = self.fetch(blob, number).await?;
+            let segment = self.fetch(blob, number, again).await?;
             self.kept(|kept| kept.put(key, segment.clone()));
             Ok(segment)
         };
@@ -141,7 +142,22 @@ impl Segments {
         new
     }
 
-    async fn fetch(&self, blob: &IndexedBlob, number: usize) -> Result<Arc<Mapped>, SegmentError> {
+    async fn fetch(
+        &self,
+        blob: &IndexedBlob,
+        number: usize,
+        again: bool,
+    ) -> Result<Arc<Mapped>, SegmentError> {
+        let key = (blob.digest, number);
+        if again {
+            let _reading = self.reading.acquire().await.ok();
+            let scratch = Arc::clone(&self.scratch);
+            match tokio::task::spawn_blocking(move || scratch.get(key)).await? {
+                Ok(Some(compressed)) => return inflate(blob, number, compressed).await,
+                Ok(None) => {}
+                Err(error) => tracing::warn!("a segment that was kept is read again: {error}"),
+            }
+        }
         // They are never closed.
         let _asked = self.asked.acquire().await.ok();
         let span = blob.index.span(number);
@@ -149,22 +165,38 @@ impl Segments {
         let mut stream = self.registry.blob(&blob.repository, blob.digest, Some(span)).await?;
         let _reading = self.reading.acquire().await.ok();
         let mut compressed = Mapped::zeroed(len).map_err(SegmentError::Memory)?;
-        let digest = blob.digest;
-        let ended = |source| SegmentError::Stream { blob: digest, source };
+        let ended = |source| SegmentError::Stream { blob: blob.digest, source };
         stream.read_exact(&mut compressed).await.map_err(ended)?;
-        let index = Arc::clone(&blob.index);
-        let inflate = move || {
-            let mut memory = Mapped::zeroed(index.room(number)).map_err(SegmentError::Memory)?;
-            let place = index.inflate(number, &compressed, &mut memory);
-            let place = place.map_err(|source| SegmentError::Damaged { blob: digest, source })?;
-            Ok(Arc::new(memory.cut(place.start, place.len())))
-        };
-        tokio::task::spawn_blocking(inflate).await?
+        if again {
+            let scratch = Arc::clone(&self.scratch);
+            let put = move || (scratch.put(key, &compressed), compressed);
+            let (put, back) = tokio::task::spawn_blocking(put).await?;
+            if let Err(error) = put {
+                tracing::warn!("a segment is not kept and may be read again: {error}");
+            }
+            compressed = back;
+        }
+        inflate(blob, number, compressed).await
     }
 
     fn kept<T>(&self, work: impl FnOnce(&mut Kept) -> T) -> T {
         work(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+async fn inflate(
+    blob: &IndexedBlob,
+    number: usize,
+    compressed: Mapped,
+) -> Result<Arc<Mapped>, SegmentError> {
+    let (index, digest) = (Arc::clone(&blob.index), blob.digest);
+    let inflate = move || {
+        let mut memory = Mapped::zeroed(index.room(number)).map_err(SegmentError::Memory)?;
+        let place = index.inflate(number, &compressed, &mut memory);
+        let place = place.map_err(|source| SegmentError::Damaged { blob: digest, source })?;
+        Ok(Arc::new(memory.cut(place.start, place.len())))
+    };
+    tokio::task::spawn_blocking(inflate).await?
 }
 
 impl Kept {

@@ -125,8 +125,11 @@ impl Images {
             return Ok(kept);
         }
         let of_image = 0..u32::try_from(layers.len()).unwrap_or(0);
-        let opening =
-            self.reader(vec![Arc::clone(layers)], of_image.map(|layer| (0, layer)).collect());
+        let opening = self.reader(
+            vec![Arc::clone(layers)],
+            of_image.map(|layer| (0, layer)).collect(),
+            false,
+        );
         let reader = match timeout_at(until, opening).await {
             Ok(Ok(reader)) => reader,
             Ok(Err(refusal)) => {

@@ -148,7 +148,8 @@ fn unpack(
     }
     let (size, applied) = (read.uncompressed_len, read.applied);
     let index = read.index.map(|index| index.encode());
-    Ok(StoredLayer { diff_id: layer.diff_id, size, applied, index })
+    let sketches = Some(read.sketches.encode());
+    Ok(StoredLayer { diff_id: layer.diff_id, size, applied, index, sketches })
 }
 
 struct Hashed<R> {

@@ -213,7 +213,8 @@ impl Ingest {
         }
         let tree = stack.into_tree();
         let digest = Digest(tree.digest());
-        let kept = self.store.put_tree(manifest, &tree, digest).await;
+        let of: Vec<Digest> = layers.iter().map(|layer| layer.digest).collect();
+        let kept = self.store.put_tree(manifest, &tree, digest, &of).await;
         kept.map_err(IngestError::Store)?;
         Ok(self.trees.put(manifest, tree, digest))
     }

@@ -29,6 +29,7 @@ pub use error::LayerError;
 pub use stack::{Stack, merge};
 
 use crate::seek::{Index, Indexer};
+use crate::sketch::Sketched;
 use source::Source;
 use std::io::{BufReader, Read, Write};
 
@@ -46,6 +47,8 @@ pub struct LayerRead {
     pub applied: AppliedLayer,
     /// The blob's seek index, where it can have one.
     pub index: Option<Index>,
+    /// The sketches of its contents.
+    pub sketches: Sketched,
 }
 
 /// Reads a layer blob (gzip, zstd or plain tar) to its end. `sink` gets every uncompressed byte.
@@ -62,6 +65,8 @@ pub fn read_layer(blob: impl Read, sink: &mut dyn Write) -> Result<LayerRead, La
     while let Some(entry) = reader.next()? {
         layer.apply(entry)?;
     }
+    let sketches = reader.into_sketches();
     let (diff_id, uncompressed_len) = source.finish()?;
-    Ok(LayerRead { diff_id, uncompressed_len, applied: layer.finish()?, index: blob.finish() })
+    let (applied, index) = (layer.finish()?, blob.finish());
+    Ok(LayerRead { diff_id, uncompressed_len, applied, index, sketches })
 }

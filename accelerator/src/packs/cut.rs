@@ -122,19 +122,30 @@ impl<R: ReadContent> Cutter<R> {
         self.space.pack(number).iter().map(|piece| piece.len).sum()
     }
 
-    /// The contents that a pack holds, by number.
-    pub fn contents_of(&self, number: u32) -> Vec<u32> {
-        self.space.pack(number).iter().map(|piece| piece.content).collect()
-    }
-
-    /// Whether there may be patches for some of what a pack holds.
-    pub fn may_be_patched(&self, number: u32) -> bool {
+    /// For each piece of a pack its content, if there may be a patch that makes it.
+    pub fn may_be_patched(&self, number: u32) -> Vec<Option<u32>> {
         let pieces = self.space.pack(number);
-        self.with_patches && pieces.iter().any(|piece| self.base(piece).is_some())
+        let content = |piece| self.base(&pieces, piece).map(|_| piece.content);
+        pieces.iter().map(content).collect()
     }
 
-    fn base(&self, piece: &Piece) -> Option<&PatchBase> {
-        self.contents.get(piece.content)?.base.as_ref()
+    /// Whether a pack may have patches.
+    pub fn has_patches(&self, number: u32) -> bool {
+        self.with_patches && self.may_be_patched(number).iter().any(Option::is_some)
+    }
+
+    /// What a patch for a piece of a pack is put on. An earlier content has to be there before the pack.
+    fn base(&self, pack: &[Piece], piece: &Piece) -> Option<&PatchBase> {
+        let base = self.contents.get(piece.content)?.base.as_ref()?;
+        let first = pack.first()?.content;
+        match base {
+            PatchBase::Held { .. } => Some(base),
+            PatchBase::Earlier(number) => (*number < first).then_some(base),
+        }
+    }
+
+    fn sha256(&self, number: u32) -> [u8; 32] {
+        self.contents.get(number).map_or([0; 32], |needed| needed.content.sha256)
     }
 
     /// A name for the encoded pack: a digest of what is in it and how it is encoded, so that equal
@@ -143,18 +154,29 @@ impl<R: ReadContent> Cutter<R> {
         let mut hash = Sha256::new();
         hash.update(self.encoding.name());
         hash.update(self.encoding.level.to_le_bytes());
-        for piece in self.space.pack(number) {
-            let sha256 = self.contents.get(piece.content).map_or([0; 32], |c| c.content.sha256);
-            hash.update(sha256);
+        let pieces = self.space.pack(number);
+        for piece in &pieces {
+            hash.update(self.sha256(piece.content));
             hash.update(piece.offset.to_le_bytes());
             hash.update(piece.len.to_le_bytes());
-            if let Some(base) = self.base(&piece).filter(|_| with_patches) {
+            let base = self.base(&pieces, piece).filter(|_| with_patches);
+            if base.is_some() {
                 hash.update(b"or by patch");
                 hash.update(patch::MAKER.to_le_bytes());
-                hash.update(base.content.sha256);
-                hash.update(base.place.image.to_le_bytes());
-                hash.update((base.place.path.len() as u64).to_le_bytes());
-                hash.update(&base.place.path);
+            }
+            match base {
+                Some(PatchBase::Held { place, content }) => {
+                    hash.update(content.sha256);
+                    hash.update(place.image.to_le_bytes());
+                    hash.update((place.path.len() as u64).to_le_bytes());
+                    hash.update(&place.path);
+                }
+                Some(PatchBase::Earlier(number)) => {
+                    hash.update(b"of");
+                    hash.update(self.sha256(*number));
+                    hash.update(number.to_le_bytes());
+                }
+                None => {}
             }
         }
         hash.finish()
@@ -170,7 +192,7 @@ impl<R: ReadContent> Cutter<R> {
         Pack::new(&encoded, is_script).map_err(PackError::Memory)
     }
 
-    /// Brings together what a pack holds, with the patches that there are for each of its [contents](Self::contents_of). What no
+    /// Brings together what a pack holds, with the patches that there are for each of its [pieces](Self::may_be_patched). What no
     /// patch makes is read, all pieces at once, so that what has to be fetched is fetched in one round trip, as far as the
     /// reader allows.
     pub async fn fill(
@@ -192,10 +214,14 @@ impl<R: ReadContent> Cutter<R> {
             let mut write = |operation: Operation<'_>| {
                 operation.write(|bytes| script.extend_from_slice(bytes));
             };
-            match (patch(place), self.base(piece)) {
+            match (patch(place), self.base(&pieces, piece)) {
                 (Some(patch), Some(base)) => {
-                    let (image, path) = (base.place.image, &base.place.path);
-                    write(Operation::BaseHeld { image, path });
+                    write(match base {
+                        PatchBase::Held { place, .. } => {
+                            Operation::BaseHeld { image: place.image, path: &place.path }
+                        }
+                        PatchBase::Earlier(number) => Operation::BaseContent(*number),
+                    });
                     patch.slice(piece.offset, piece.offset + u64::from(piece.len), &mut script);
                 }
                 _ => {

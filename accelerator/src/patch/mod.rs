@@ -10,7 +10,7 @@
 //! does. So a program whose addresses moved is one long stretch with a few other bytes in it. `write` makes operations
 //! of that (`skiff_protocol::script`): exact runs are copied, the rest is added, and what is in no stretch is
 //! inserted. A [`Patch`] is the script of the whole target, and gives that of any part of it, since packs cut files.
-//! `worth` says whether it pays. [`sketch`] finds out which old file resembles a new one when their names do not say it.
+//! `worth` says whether it pays. [`crate::sketch`] finds out what resembles a file when names do not say it.
 //!
 //! Of living crates none does it within our bounds: bidiff and qbsdiff sort the base's suffixes, 5 to 9 bytes of memory for
 //! each of its bytes, and their patches can't be cut.
@@ -34,7 +34,6 @@
 
 mod align;
 mod index;
-pub mod sketch;
 mod stored;
 #[cfg(test)]
 mod tests;

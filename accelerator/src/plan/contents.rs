@@ -19,7 +19,7 @@ pub struct Needed {
     pub content: Content,
     /// Where the device has it; `None` if it comes from packs.
     pub held: Option<Place>,
-    /// What of the device is likely to be much like it, if it comes from packs.
+    /// What is likely to be much like it, if it comes from packs.
     pub base: Option<PatchBase>,
 }
 
@@ -123,6 +123,12 @@ impl Contents {
     /// The contents that come from packs.
     pub fn packed(&self) -> impl Iterator<Item = (u32, &Content)> {
         self.iter().take_while(|(number, _)| *number < self.packed).map(|(n, c)| (n, &c.content))
+    }
+
+    /// The same, to be given bases.
+    pub(super) fn packed_mut(&mut self) -> impl Iterator<Item = (u32, &mut Needed)> {
+        let packed = usize::try_from(self.packed).unwrap_or(usize::MAX);
+        (0..).zip(self.needed.iter_mut().take(packed))
     }
 
     /// Bytes of the contents that go first, because the device needs them before it starts anything, or

@@ -13,6 +13,7 @@
 //! Memory: a plan holds its encoded metadata stream (about 50 bytes an entry, so 5 MB for 100,000)
 //! and a line for each content; a pack's bytes are not here but in [`crate::packs`].
 
+mod alike;
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod bases;

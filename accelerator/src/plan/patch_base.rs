@@ -1,7 +1,8 @@
-//! What of a held image a content is likely to be much like: then a patch may be sent in its place.
+//! What a content is likely to be much like: then a patch may be sent in its place.
 //!
-//! By name alone, as it costs nothing: a file of the same path, or else one whose path (or, failing that, whose file name) is the
-//! same but for digits, as `libssl.so.3.0.11` and `libssl.so.3.0.15` are. Of several the one with the nearest size. Whether a patch
+//! In held images by name, as it costs nothing: a file of the same path, or else one whose path (or, failing that, whose file name) is the
+//! same but for digits, as `libssl.so.3.0.11` and `libssl.so.3.0.15` are. Of several the one with the nearest size. What has no such
+//! namesake, or one that is nothing like it, is looked for by resemblance ([`super::alike`]). Whether a patch
 //! pays is found out when it is made ([`crate::patch`]).
 
 use super::contents::Place;
@@ -12,13 +13,18 @@ use std::collections::HashMap;
 /// A content with fewer bytes is not worth a look at another.
 const SMALLEST: u64 = 512;
 
-/// A file of a held image.
+/// What a patch is put on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PatchBase {
-    /// Where the device has it.
-    pub place: Place,
-    /// Its content, in a layer of that image.
-    pub content: Content,
+pub enum PatchBase {
+    /// A file of a held image.
+    Held {
+        /// Where the device has it.
+        place: Place,
+        /// Its content, in a layer of that image.
+        content: Content,
+    },
+    /// A content that comes earlier in the stream, by number.
+    Earlier(u32),
 }
 
 /// The files of held images by name.
@@ -52,7 +58,7 @@ impl<'a> Names<'a> {
             if let Some((found, content)) = self.find(path, size, image) {
                 let other = if found == path { &b""[..] } else { found };
                 let place = Place { image: count(image, "held images")?, path: other.to_vec() };
-                return Ok(Some(PatchBase { place, content: content.clone() }));
+                return Ok(Some(PatchBase::Held { place, content: content.clone() }));
             }
         }
         Ok(None)
@@ -141,7 +147,10 @@ mod tests {
         ];
         for (path, size, expected) in rows {
             let found = names.like(path.as_bytes(), size, &[0, 1]).unwrap();
-            let found = found.map(|base| (base.place.image, base.place.path));
+            let found = found.map(|base| match base {
+                PatchBase::Held { place, .. } => (place.image, place.path),
+                PatchBase::Earlier(_) => unreachable!("by name"),
+            });
             assert_eq!(found, expected.map(|path| (1, path.as_bytes().to_vec())), "{path} {size}");
         }
     }

@@ -31,6 +31,11 @@ impl Platform {
         Self { os, architecture, variant }
     }
 
+    /// Operating system, architecture, variant.
+    pub fn parts(&self) -> [&str; 3] {
+        [&self.os, &self.architecture, &self.variant]
+    }
+
     /// How well an image for `offered` suits this device: 0 is best, `None` is not at all.
     pub fn rank(&self, offered: &Self) -> Option<usize> {
         self.accepted().iter().position(|accepted| accepted == offered)

@@ -10,6 +10,7 @@ use crate::packs::cut::{PackError, ReadContent, ReadError};
 use crate::packs::framed::Pack;
 use crate::patch::Patch;
 use crate::plan::{Blob, Delta, Wanted};
+use crate::sketch::Sketched;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::request::{Codecs, Platform};
@@ -105,12 +106,17 @@ pub trait Library: Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<Option<Vec<String>>, Refusal>> + Send;
 
+    /// What the contents of the image with this manifest resemble, as far as that is known.
+    fn sketches(&self, manifest: Digest) -> impl Future<Output = Result<Sketched, Refusal>> + Send;
+
     /// A reader of the contents of these images, which it calls by their index, as far as they lie
-    /// in the layers that are needed: pairs of an image's index and a layer's.
+    /// in the layers that are needed: pairs of an image's index and a layer's. Contents may be read
+    /// `again` when much else was read since.
     fn reader(
         &self,
         images: Vec<Self::Image>,
         needed: BTreeSet<(usize, u32)>,
+        again: bool,
     ) -> impl Future<Output = Result<Self::Reader, Refusal>> + Send;
 
     /// The pack with this key, from the cache or else from `make`.

@@ -6,6 +6,7 @@
 //! | `skiff_deployments_total{result}` | answers by how they ended: `complete`, `failed`, `gone` |
 //! | `skiff_notifications_total{result}` | pushes that a registry told of: `queued`, `dropped` because the queue was full; and requests without the token: `refused` |
 //! | `skiff_ingests_ahead_total{result}` | images ingested before a device asked, known ones included: `complete`, `failed` for each try |
+//! | `skiff_patched_ahead_total` | images to which patches were made before a device asked |
 //! | `skiff_traces_total{result}` | reports of what was opened: `taken`, `refused` |
 //! | `skiff_tls_handshakes_total{result}` | connections that were to speak TLS: `full`, `resumed`, `failed` |
 //! | `skiff_urgent_answers_total` | answers for which a program on a device waited |
@@ -48,6 +49,7 @@ pub struct Metrics {
     traces: [AtomicU64; 2],
     handshakes: [AtomicU64; 3],
     urgent: AtomicU64,
+    patched: AtomicU64,
     sent: AtomicU64,
     ingest: Summary,
     plan: Summary,
@@ -97,6 +99,11 @@ impl Metrics {
     /// An image was ingested ahead, or failed to be.
     pub fn ingested_ahead(&self, complete: bool) {
         self.ahead[usize::from(!complete)].fetch_add(1, Relaxed);
+    }
+
+    /// All patches are there for who holds what was before an image.
+    pub fn patched_ahead(&self) {
+        self.patched.fetch_add(1, Relaxed);
     }
 
     /// A report was taken, or not.
@@ -149,9 +156,11 @@ impl Metrics {
                 let _ = writeln!(text, "{name}{{result=\"{result}\"}} {count}");
             }
         }
-        for (name, counter) in
-            [("skiff_urgent_answers_total", &self.urgent), ("skiff_sent_bytes_total", &self.sent)]
-        {
+        for (name, counter) in [
+            ("skiff_urgent_answers_total", &self.urgent),
+            ("skiff_patched_ahead_total", &self.patched),
+            ("skiff_sent_bytes_total", &self.sent),
+        ] {
             let count = counter.load(Relaxed);
             let _ = writeln!(text, "# TYPE {name} counter\n{name} {count}");
         }

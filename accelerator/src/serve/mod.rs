@@ -28,7 +28,7 @@ pub mod library;
 mod listen;
 mod lull;
 pub mod metrics;
-mod patches;
+pub(crate) mod patches;
 mod patience;
 mod prepared;
 pub mod progress;
@@ -52,6 +52,7 @@ use axum::routing::{get, post};
 use body::Sink;
 use library::Library;
 use metrics::{Ending, Metrics};
+use patches::Workshop;
 use prepared::Preparations;
 use skiff_protocol::limits::MAX_REQUEST;
 use skiff_protocol::request::DeployRequest;
@@ -77,10 +78,7 @@ pub struct Service<L: Library> {
     urgent_makers: Makers,
     deployments: Arc<Deployments>,
     ahead: Supply,
-    /// MiB of memory that making patches may take.
-    patching: Arc<Semaphore>,
-    /// Patches that are made at once. Encoders of packs do not wait for them.
-    patchers: Arc<Semaphore>,
+    workshop: Workshop,
     preparations: Preparations<L>,
     levels: Levels,
     gate: Arc<Gate>,
@@ -118,8 +116,7 @@ impl<L: Library> Service<L> {
             urgent_makers: Makers::new(processors),
             deployments: Arc::default(),
             ahead: Supply::new(processors + 1, AHEAD * processors),
-            patching: Arc::new(Semaphore::new(patches::MEMORY as usize)),
-            patchers: Arc::new(Semaphore::new(processors)),
+            workshop: Workshop::new(processors),
             preparations: Preparations::default(),
             levels,
             gate: Arc::default(),
@@ -127,6 +124,11 @@ impl<L: Library> Service<L> {
             tls: None,
             more: Router::new(),
         }
+    }
+
+    /// Where patches are made.
+    pub fn workshop(&self) -> &Workshop {
+        &self.workshop
     }
 
     /// What is counted.

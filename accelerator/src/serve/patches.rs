@@ -8,12 +8,11 @@
 //! more. An answer does not stand still for that: a pack whose patches are not there after [`PATIENCE`] is sent without. A patch
 //! that can't be made (the registry may have the held image no more) or does not pay is none, and the content is sent as it is.
 
-use super::Service;
 use super::library::Library;
 use crate::mapped::Mapped;
 use crate::packs::cut::{ReadContent, ReadError};
 use crate::patch::{self, Patch};
-use crate::plan::contents::Contents;
+use crate::plan::contents::{Contents, Needed, Place};
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_base::PatchBase;
 use crate::sha256::Sha256;
@@ -27,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 
 /// MiB of contents and of what is made of them that may be in memory at once.
-pub(crate) const MEMORY: u32 = 1024;
+const MEMORY: u32 = 1024;
 
 /// How long a pack waits for its patches, unless its length was promised.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,11 +40,29 @@ const STEP: usize = 8 << 20;
 /// Patches of a plan that stay in memory: a pack or two more are made of each.
 const KEPT: usize = 4;
 
+/// What bounds the making of patches.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    /// MiB of memory that it may take.
+    memory: Arc<Semaphore>,
+    /// Patches that are made at once. Encoders of packs do not wait for them.
+    makers: Arc<Semaphore>,
+}
+
+impl Workshop {
+    /// For so many processors.
+    pub fn new(processors: usize) -> Self {
+        Self {
+            memory: Arc::new(Semaphore::new(MEMORY as usize)),
+            makers: Arc::new(Semaphore::new(processors)),
+        }
+    }
+}
+
 /// The patches of a plan.
 pub(crate) struct Patches<L: Library> {
     library: Arc<L>,
-    memory: Arc<Semaphore>,
-    makers: Arc<Semaphore>,
+    workshop: Workshop,
     making: SingleFlight<u32>,
     contents: Arc<Contents>,
     wanted: Arc<L::Reader>,
@@ -53,6 +70,8 @@ pub(crate) struct Patches<L: Library> {
     platform: [String; 3],
     /// The held images that patches refer to: index, reference, manifest.
     held: Vec<(u16, String, Digest)>,
+    /// Whether there may be a patch at all.
+    are_some: bool,
     /// Reads what is held; nothing if that can't be read.
     old: OnceCell<Option<L::Reader>>,
     kept: Mutex<VecDeque<(u32, Option<Arc<Patch>>)>>,
@@ -61,27 +80,28 @@ pub(crate) struct Patches<L: Library> {
 impl<L: Library> Patches<L> {
     /// The patches of a plan with these inputs.
     pub(crate) fn new(
-        service: &Service<L>,
+        library: &Arc<L>,
+        workshop: &Workshop,
         inputs: &Inputs,
         contents: Arc<Contents>,
         wanted: Arc<L::Reader>,
     ) -> Self {
-        let bases = contents.iter().filter_map(|(_, needed)| needed.base.as_ref());
-        let images: BTreeSet<u16> = bases.map(|base| base.place.image).collect();
+        let images: BTreeSet<u16> = held_bases(&contents).map(|(place, _)| place.image).collect();
+        let are_some = contents.iter().any(|(_, needed)| needed.base.is_some());
         let held = images.into_iter().filter_map(|image| {
             let held = inputs.held.get(usize::from(image))?;
             Some((image, held.reference.clone(), held.manifest))
         });
         let held = held.collect();
         Self {
-            library: Arc::clone(&service.library),
-            memory: Arc::clone(&service.patching),
-            makers: Arc::clone(&service.patchers),
+            library: Arc::clone(library),
+            workshop: workshop.clone(),
             making: SingleFlight::default(),
             contents,
             wanted,
             platform: inputs.platform.clone(),
             held,
+            are_some,
             old: OnceCell::new(),
             kept: Mutex::default(),
         }
@@ -89,7 +109,7 @@ impl<L: Library> Patches<L> {
 
     /// Whether there are none.
     pub(crate) fn are_none(&self) -> bool {
-        self.held.is_empty()
+        !self.are_some
     }
 
     /// The held images that patches refer to, by index.
@@ -98,22 +118,25 @@ impl<L: Library> Patches<L> {
     }
 
     /// Where an image stands among them.
-    fn place(&self, base: &PatchBase) -> Option<usize> {
-        self.images().position(|image| image == base.place.image)
+    fn place(&self, place: &Place) -> Option<usize> {
+        self.images().position(|image| image == place.image)
     }
 
-    /// The patches of these contents, each if there is one. If they can't be had so soon, nothing: they are made all the same, for
+    /// The patches of these contents, each if there is one; none where there is no content. If they can't be had so soon, nothing: they are made all the same, for
     /// those who come later.
     pub(crate) async fn of(
         self: &Arc<Self>,
-        contents: Vec<u32>,
+        contents: Vec<Option<u32>>,
         patience: Option<Duration>,
     ) -> Option<Vec<Option<Arc<Patch>>>> {
         let patches = Arc::clone(self);
         let making = tokio::spawn(async move {
             let mut found = Vec::new();
             for content in contents {
-                found.push(patches.get(content).await);
+                found.push(match content {
+                    Some(content) => patches.get(content).await,
+                    None => None,
+                });
             }
             found
         });
@@ -124,27 +147,37 @@ impl<L: Library> Patches<L> {
         }
     }
 
+    /// Makes all that there can be, one after the other; how many there are.
+    pub(crate) async fn make_all(self: &Arc<Self>) -> usize {
+        let mut made = 0;
+        for (number, _) in self.contents.iter().filter(|(_, needed)| needed.base.is_some()) {
+            let patches = self.of(vec![Some(number)], None).await.unwrap_or_default();
+            made += patches.iter().flatten().count();
+        }
+        made
+    }
+
     /// The patch for the content with this number, if there is one.
     async fn get(&self, number: u32) -> Option<Arc<Patch>> {
         let needed = self.contents.get(number)?;
-        let base = needed.base.as_ref()?;
-        if needed.content.size.max(base.content.size) > LARGEST {
+        let base = match needed.base.as_ref()? {
+            PatchBase::Held { content, .. } => content,
+            PatchBase::Earlier(number) => &self.contents.get(*number)?.content,
+        };
+        if needed.content.size.max(base.size) > LARGEST {
             return None;
         }
         let _turn = self.making.enter(number).await;
         if let Some(kept) = self.kept(number) {
             return kept;
         }
-        let made = self.library.patch(key(&base.content, &needed.content), async {
-            let old = self.old.get_or_init(|| self.open_held()).await.as_ref();
-            let old = old.ok_or("the held image can't be read")?;
-            let mib = patch::memory(base.content.size, needed.content.size).div_ceil(1 << 20);
+        let made = self.library.patch(key(base, &needed.content), async {
+            let mib = patch::memory(base.size, needed.content.size).div_ceil(1 << 20);
             let mib = u32::try_from(mib).unwrap_or(MEMORY).min(MEMORY);
-            let permit = Arc::clone(&self.memory).acquire_many_owned(mib).await?;
-            let place = self.place(base).ok_or("the held image is not known")?;
-            let from = read(old, place, &base.content).await?;
+            let permit = Arc::clone(&self.workshop.memory).acquire_many_owned(mib).await?;
+            let from = self.read_base(needed).await?;
             let to = read(&*self.wanted, needed.image, &needed.content).await?;
-            let maker = Arc::clone(&self.makers).acquire_owned().await?;
+            let maker = Arc::clone(&self.workshop.makers).acquire_owned().await?;
             let make = move || {
                 let _permits = (permit, maker);
                 patch::make(&from, &to)
@@ -154,13 +187,29 @@ impl<L: Library> Patches<L> {
         let patch = match made.await {
             Ok(patch) => patch,
             Err(error) => {
-                let (content, base) = (Digest(needed.content.sha256), Digest(base.content.sha256));
+                let (content, base) = (Digest(needed.content.sha256), Digest(base.sha256));
                 tracing::warn!(%content, %base, "no patch, the content is sent as it is: {error}");
                 None
             }
         };
         self.keep(number, patch.clone());
         patch
+    }
+
+    async fn read_base(&self, needed: &Needed) -> Result<Mapped, ReadError> {
+        match &needed.base {
+            Some(PatchBase::Held { place, content }) => {
+                let old = self.old.get_or_init(|| self.open_held()).await.as_ref();
+                let old = old.ok_or("the held image can't be read")?;
+                let place = self.place(place).ok_or("the held image is not known")?;
+                read(old, place, content).await
+            }
+            Some(PatchBase::Earlier(number)) => {
+                let earlier = self.contents.get(*number).ok_or("there is no such content")?;
+                read(&*self.wanted, earlier.image, &earlier.content).await
+            }
+            None => Err("there is no base".into()),
+        }
     }
 
     fn kept(&self, number: u32) -> Option<Option<Arc<Patch>>> {
@@ -177,8 +226,8 @@ impl<L: Library> Patches<L> {
     }
 
     async fn open_held(&self) -> Option<L::Reader> {
-        let bases = self.contents.iter().filter_map(|(_, needed)| needed.base.as_ref());
-        let needed = bases.filter_map(|base| Some((self.place(base)?, base.content.layer)));
+        let needed = held_bases(&self.contents)
+            .filter_map(|(place, content)| Some((self.place(place)?, content.layer)));
         let needed = needed.collect();
         let [os, architecture, variant] = &self.platform;
         let platform = Platform { os, architecture, variant };
@@ -188,7 +237,7 @@ impl<L: Library> Patches<L> {
             let said = |error: &_| tracing::warn!(held = reference, "no patches: {error}");
             images.push(image.inspect_err(said).ok()?);
         }
-        let opened = self.library.reader(images, needed).await;
+        let opened = self.library.reader(images, needed, false).await;
         opened.inspect_err(|error| tracing::warn!("no patches: {error}")).ok()
     }
 }
@@ -197,6 +246,14 @@ impl<L: Library> std::fmt::Debug for Patches<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Patches").field("held", &self.held).finish_non_exhaustive()
     }
+}
+
+/// The files of held images that are bases.
+fn held_bases(contents: &Contents) -> impl Iterator<Item = (&Place, &Content)> {
+    contents.iter().filter_map(|(_, needed)| match needed.base.as_ref()? {
+        PatchBase::Held { place, content } => Some((place, content)),
+        PatchBase::Earlier(_) => None,
+    })
 }
 
 /// A name for the patch in the cache.

@@ -11,10 +11,12 @@ use crate::packs::cut::Cutter;
 use crate::packs::encoding::Encoding;
 use crate::plan::contents::Needed;
 use crate::plan::inputs::Inputs;
+use crate::plan::patch_base::PatchBase;
 use crate::plan::space::Space;
-use crate::plan::{Delta, Plan};
+use crate::plan::{Delta, Held, Plan, PlanError, Wanted};
 use crate::sha256::sha256;
 use crate::single_flight::SingleFlight;
+use crate::sketch::Sketched;
 use skiff_protocol::Digest;
 use skiff_protocol::Ranges;
 use skiff_protocol::record::Parent;
@@ -135,7 +137,12 @@ async fn prepare<L: Library>(
     let names = wanted.iter().map(|want| (want.reference.clone(), want.tree_digest)).collect();
     let trees = wanted.iter().map(|want| want.tree_digest).collect();
     let terms = inputs.terms.clone();
-    let making = tokio::task::spawn_blocking(move || Plan::make(&wanted, &held, &terms));
+    let sketched = sketches(service, &wanted, &held).await?;
+    let making = tokio::task::spawn_blocking(move || {
+        let mut plan = Plan::make(&wanted, &held, &terms)?;
+        plan.find_bases(&held, &sketched);
+        Ok::<_, PlanError>(plan)
+    });
     let mut plan = making
         .await
         .map_err(|error| Refusal::internal(&error))?
@@ -147,10 +154,15 @@ async fn prepare<L: Library>(
     let sent = plan.contents.iter().filter(|(_, needed)| needed.held.is_none());
     let layers: BTreeSet<_> =
         sent.map(|(_, needed)| (needed.image, needed.content.layer)).collect();
-    let reader = Arc::new(service.library.reader(images.clone(), layers.clone()).await?);
+    let is_earlier = |needed: &Needed| matches!(needed.base, Some(PatchBase::Earlier(_)));
+    let again = plan.contents.iter().any(|(_, needed)| is_earlier(needed));
+    let reader = service.library.reader(images.clone(), layers.clone(), again).await?;
+    let reader = Arc::new(reader);
     let space = mem::take(&mut plan.space);
     let space = Arc::new(space);
-    let patches = Patches::new(service, &inputs, Arc::clone(&plan.contents), Arc::clone(&reader));
+    let (library, workshop) = (&service.library, &service.workshop);
+    let contents = Arc::clone(&plan.contents);
+    let patches = Patches::new(library, workshop, &inputs, contents, Arc::clone(&reader));
     let patches = (!patches.are_none()).then(|| Arc::new(patches));
     Ok(Prepared { plan, inputs, trees, ratio, alone, space, patches, images, reader, layers })
 }
@@ -205,10 +217,26 @@ impl<L: Library> Prepared<L> {
         // What the plan's packs are read through will do, if it can: to open layers takes time.
         let reader = match needed.is_subset(&self.layers) {
             true => Arc::clone(&self.reader),
-            false => Arc::new(service.library.reader(self.images.clone(), needed).await?),
+            false => Arc::new(service.library.reader(self.images.clone(), needed, false).await?),
         };
         Ok(Cutter::new(Arc::clone(&self.plan.contents), Arc::new(space), reader, encoding))
     }
+}
+
+/// What the contents of these images resemble.
+async fn sketches<L: Library>(
+    service: &Service<L>,
+    wanted: &[Wanted],
+    held: &[Held],
+) -> Result<Sketched, Refusal> {
+    let held = held.iter().filter(|held| !held.is_base && held.tree.is_some());
+    let wanted = wanted.iter().map(|want| want.manifest);
+    let manifests: BTreeSet<Digest> = held.map(|held| held.manifest).chain(wanted).collect();
+    let mut sketched = Sketched::default();
+    for manifest in manifests {
+        sketched.append(service.library.sketches(manifest).await?);
+    }
+    Ok(sketched)
 }
 
 /// The plan's only delta, if all that it needs is sent or lies in what it is put on: then what is sent

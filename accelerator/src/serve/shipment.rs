@@ -157,13 +157,13 @@ impl<L: Library> Shipment<'_, L> {
             let (library, cutter, makers) = (library.clone(), cutter.clone(), makers.clone());
             let patches = patches.clone();
             tokio::spawn(async move {
-                let patches = patches.filter(|_| cutter.may_be_patched(number));
+                let patches = patches.filter(|_| cutter.has_patches(number));
                 let mut key = cutter.key(number, patches.is_some());
                 let mut found = None;
                 if let Some(patches) = &patches
                     && library.pack_len(key).is_none()
                 {
-                    found = patches.of(cutter.contents_of(number), patience).await;
+                    found = patches.of(cutter.may_be_patched(number), patience).await;
                     if found.is_none() {
                         key = cutter.key(number, false);
                         found = Some(Vec::new());
@@ -175,9 +175,10 @@ impl<L: Library> Shipment<'_, L> {
                     let found = match (found, patches) {
                         (Some(found), _) => found,
                         // It was in the cache a moment ago.
-                        (None, Some(patches)) => {
-                            patches.of(cutter.contents_of(number), None).await.unwrap_or_default()
-                        }
+                        (None, Some(patches)) => patches
+                            .of(cutter.may_be_patched(number), None)
+                            .await
+                            .unwrap_or_default(),
                         (None, None) => Vec::new(),
                     };
                     let filling = cutter.fill(number, &found).await?;

@@ -4,6 +4,7 @@ use super::prune::Kind;
 use super::{Pool, Store, StoreError, digest_of, prune};
 use crate::graph::{Arrow, Graph, State};
 use crate::plan::Delta;
+use crate::reference::Reference;
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::request::Codecs;
@@ -103,6 +104,30 @@ impl Store {
         let rows: Vec<(String,)> =
             either!(self, |pool| sqlx::query_as(sql).bind(&tree.0[..]).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(|(name,)| name).collect())
+    }
+
+    /// Manifests of images that devices got from the repository of a name, at most so many: those of this name first, of these
+    /// the last, and none that shows this tree.
+    pub async fn deployed(
+        &self,
+        name: &Reference,
+        but: Digest,
+        most: usize,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let sql = "SELECT images.manifest FROM states \
+             JOIN images ON images.tree_digest = states.tree_digest \
+             WHERE SUBSTR(states.name, 1, CAST(CAST($1 AS BIGINT) AS INTEGER)) = $2 AND states.tree_digest <> $3 \
+             ORDER BY CASE WHEN states.name = $4 THEN 0 ELSE 1 END, states.used DESC LIMIT $5";
+        let tags = format!("{}:", name.repository);
+        let rows: Vec<(Vec<u8>,)> = either!(self, |pool| sqlx::query_as(sql)
+            .bind(i64::try_from(tags.chars().count()).unwrap_or(i64::MAX))
+            .bind(&tags)
+            .bind(&but.0[..])
+            .bind(name.to_string())
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(pool)
+            .await)?;
+        Ok(rows.into_iter().map(|(manifest,)| digest_of(&manifest)).collect())
     }
 
     /// Names of states after this one, at most so many, in the database's order.

@@ -16,6 +16,7 @@ mod graph;
 pub mod hot;
 mod open;
 mod prune;
+mod sketches;
 mod url;
 
 pub use claim::Claim;
@@ -59,6 +60,8 @@ pub struct StoredLayer {
     pub applied: AppliedLayer,
     /// Where the blob can be entered (an encoded seek index), if that is known.
     pub index: Option<Vec<u8>>,
+    /// The sketches of its contents (encoded), if they are known.
+    pub sketches: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -70,19 +73,20 @@ impl Store {
 
     /// What is known of the layer with this blob digest.
     pub async fn layer(&self, digest: Digest) -> Result<Option<StoredLayer>, StoreError> {
-        let sql = "SELECT diff_id, size, applied, seek_index FROM layers WHERE digest = $1";
+        let sql =
+            "SELECT diff_id, size, applied, seek_index, sketches FROM layers WHERE digest = $1";
         let row = either!(self, |pool| sqlx::query_as(sql)
             .bind(&digest.0[..])
             .fetch_optional(pool)
             .await)?;
-        let Some((diff_id, size, applied, index)): Option<(Vec<u8>, i64, Vec<u8>, _)> = row else {
-            return Ok(None);
-        };
+        let Some((diff_id, size, applied, index, sketches)) = row else { return Ok(None) };
+        let (diff_id, size, applied): (Vec<u8>, i64, Vec<u8>) = (diff_id, size, applied);
         let applied = AppliedLayer::decode(&applied)
             .map_err(|source| StoreError::Damaged { digest, source })?;
         let size = u64::try_from(size).unwrap_or(0);
         self.note_use(Kind::Layers, digest).await;
-        Ok(Some(StoredLayer { diff_id: digest_of(&diff_id), size, applied, index }))
+        let diff_id = digest_of(&diff_id);
+        Ok(Some(StoredLayer { diff_id, size, applied, index, sketches }))
     }
 
     /// The seek index of the layer with this blob digest, if it has one.
@@ -98,12 +102,14 @@ impl Store {
         Ok(Index::decode(&index).ok())
     }
 
-    /// Keeps what is known of a layer. Of one that is there already, only a missing index is filled in.
+    /// Keeps what is known of a layer. Of one that is there already, only what is missing is filled in: index and sketches.
     pub async fn put_layer(&self, digest: Digest, layer: &StoredLayer) -> Result<(), StoreError> {
-        let sql = "INSERT INTO layers (digest, diff_id, size, applied, seek_index) \
-             VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (digest) DO UPDATE SET seek_index = excluded.seek_index \
-             WHERE layers.seek_index IS NULL AND excluded.seek_index IS NOT NULL";
+        let sql = "INSERT INTO layers (digest, diff_id, size, applied, seek_index, sketches) \
+             VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (digest) DO UPDATE SET \
+             seek_index = COALESCE(layers.seek_index, excluded.seek_index), \
+             sketches = COALESCE(layers.sketches, excluded.sketches) \
+             WHERE layers.seek_index IS NULL OR layers.sketches IS NULL";
         let size = i64::try_from(layer.size).unwrap_or(i64::MAX);
         let applied = layer.applied.encode();
         either!(self, |pool| sqlx::query(sql)
@@ -112,6 +118,7 @@ impl Store {
             .bind(size)
             .bind(&applied)
             .bind(layer.index.as_deref())
+            .bind(layer.sketches.as_deref())
             .execute(pool)
             .await
             .map(drop))?;
@@ -133,20 +140,23 @@ impl Store {
         Ok(Some((tree, digest_of(&digest))))
     }
 
-    /// Keeps an image's tree.
+    /// Keeps an image's tree, and which layers it has.
     pub async fn put_tree(
         &self,
         manifest: Digest,
         tree: &Tree,
         digest: Digest,
+        layers: &[Digest],
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO images (manifest, tree, tree_digest) VALUES ($1, $2, $3) \
+        let sql = "INSERT INTO images (manifest, tree, tree_digest, layers) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (manifest) DO NOTHING";
         let tree = tree.encode();
+        let layers: Vec<u8> = layers.iter().flat_map(|layer| layer.0).collect();
         either!(self, |pool| sqlx::query(sql)
             .bind(&manifest.0[..])
             .bind(&tree)
             .bind(&digest.0[..])
+            .bind(&layers)
             .execute(pool)
             .await
             .map(drop))?;

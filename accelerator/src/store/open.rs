@@ -22,7 +22,7 @@ const CONNECTIONS: u32 = 4;
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 /// Numbered from 1 on. (The macro that reads the directory would have all of sqlx compiled once more, for the compiler.)
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("metadata", include_str!("../../migrations/0001_metadata.sql")),
     ("seek index", include_str!("../../migrations/0002_seek_index.sql")),
     ("graph", include_str!("../../migrations/0003_graph.sql")),
@@ -30,6 +30,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("last use", include_str!("../../migrations/0005_last_use.sql")),
     ("uses", include_str!("../../migrations/0006_uses.sql")),
     ("sent", include_str!("../../migrations/0007_sent.sql")),
+    ("sketches", include_str!("../../migrations/0008_sketches.sql")),
 ];
 
 impl Store {

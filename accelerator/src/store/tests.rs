@@ -8,6 +8,8 @@ use crate::causes::chain;
 use crate::hot::{Item, Listed, Subject};
 use crate::layer::AppliedLayer;
 use crate::plan::Delta;
+use crate::reference::Reference;
+use crate::sketch::{SLOTS, Sketch, Sketched};
 use crate::tree::Tree;
 use skiff_protocol::Digest;
 use skiff_protocol::request::Codecs;
@@ -44,12 +46,19 @@ impl Place {
     }
 }
 
+fn sketches() -> Sketched {
+    let mut sketches = Sketched::default();
+    sketches.insert([5; 32], Sketch([6; SLOTS]));
+    sketches
+}
+
 fn layer(index: Option<&[u8]>) -> StoredLayer {
     StoredLayer {
         diff_id: Digest([2; 32]),
         size: 1 << 40,
         applied: AppliedLayer { base: Some([].into()), ..AppliedLayer::default() },
         index: index.map(<[u8]>::to_vec),
+        sketches: index.map(|_| sketches().encode()),
     }
 }
 
@@ -63,7 +72,7 @@ async fn what_is_put_is_got(place: &Place) {
         // Twice is once.
         for _ in 0..2 {
             store.put_layer(key, &layer(None)).await.unwrap();
-            store.put_tree(key, &tree, Digest([3; 32])).await.unwrap();
+            store.put_tree(key, &tree, Digest([3; 32]), &[absent, key]).await.unwrap();
             store.put_plan(key, vec![0, 1, 0xff]).await.unwrap();
             assert_eq!(store.plan(key).await.unwrap(), Some(vec![0, 1, 0xff]));
         }
@@ -76,13 +85,19 @@ async fn what_is_put_is_got(place: &Place) {
     assert_eq!(store.tree(key).await.unwrap(), Some((tree, Digest([3; 32]))));
     assert!(store.layer(absent).await.unwrap().is_none());
 
-    // An index is filled in, and then stays.
+    assert!(
+        store.sketches(key).await.unwrap().is_empty()
+            && store.sketches(absent).await.unwrap().is_empty()
+    );
+
+    // An index and sketches are filled in, and then stay.
     for index in [&b"\0index\xff"[..], b"another"] {
         store.put_layer(key, &layer(Some(index))).await.unwrap();
     }
     store.put_layer(key, &layer(None)).await.unwrap();
     let found = store.layer(key).await.unwrap().unwrap();
     assert_eq!(found.index.as_deref(), Some(&b"\0index\xff"[..]));
+    assert_eq!(store.sketches(key).await.unwrap(), sketches());
 
     // Names of states, a page after the other, each once.
     for (state, name) in [(key, "b"), (key, "a"), (absent, "a"), (key, "c")] {
@@ -96,6 +111,22 @@ async fn what_is_put_is_got(place: &Place) {
     assert_eq!(names, ["a", "b", "c"]);
     assert_eq!(store.names_of(absent).await.unwrap(), ["a"]);
     assert!(store.names_of(Digest([9; 32])).await.unwrap().is_empty());
+
+    // What devices got last: under the same name, or else from the repository.
+    let shown = |number: u8| Digest([number; 32]);
+    for (number, name) in [(20, "r/a:1"), (21, "r/a:2"), (22, "r/ab:1")] {
+        store.put_tree(shown(number + 100), &Tree::default(), shown(number), &[]).await.unwrap();
+        store.put_state(shown(number), name).await.unwrap();
+    }
+    let deployed = async |name: &str, but| {
+        let name = Reference::without_host(name).unwrap();
+        store.deployed(&name, shown(but), 9).await.unwrap()
+    };
+    assert_eq!(deployed("r/a:1", 0).await, [shown(120), shown(121)]);
+    assert_eq!(deployed("r/a:2", 0).await, [shown(121), shown(120)]);
+    assert_eq!(deployed("r/a:3", 20).await, [shown(121)]);
+    assert_eq!(deployed("r/ab:2", 0).await, [shown(122)]);
+    assert!(deployed("r:1", 0).await.is_empty());
 }
 
 async fn the_graph_is_kept(place: &Place) {
@@ -263,6 +294,8 @@ async fn a_database_of_the_first_version_is_taken_over() {
         store.put_layer(key, &layer(Some(b"index"))).await.unwrap();
         for sql in [
             "ALTER TABLE layers DROP COLUMN seek_index",
+            "ALTER TABLE layers DROP COLUMN sketches",
+            "ALTER TABLE images DROP COLUMN layers",
             "ALTER TABLE plans DROP COLUMN used",
             "DROP TABLE applications",
             "DROP TABLE bases",

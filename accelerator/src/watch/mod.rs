@@ -4,6 +4,7 @@
 //! registry ──POST /v1/notify──▶ notify ──▶ envelope ──┐
 //!     ▲                                               ├──▶ queue ──▶ worker ──▶ Images::ingest
 //!     └──HEAD, each interval─── poll (of store) ──────┘      for each of platforms, one at a time
+//!                                                                 └──▶ ahead ──▶ patches
 //! ```
 //!
 //! Nothing depends on it: a deployment resolves its tags anew in any case, and ingests what is unknown.
@@ -15,6 +16,7 @@
 //! that the registry has, each once, one at a time, as many as the queue takes. A shared secret
 //! ([`token`]) keeps strangers out.
 
+mod ahead;
 mod envelope;
 mod notify;
 mod outage;
@@ -26,6 +28,8 @@ mod worker;
 
 use crate::library::Images;
 use crate::serve::metrics::Metrics;
+use crate::serve::patches::Workshop;
+use ahead::New;
 use axum::Router;
 use outage::Outage;
 use platforms::Platforms;
@@ -34,6 +38,7 @@ use queue::{Full, Job, Pushed, Waiting};
 use std::sync::Arc;
 use std::time::Duration;
 use token::Token;
+use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 /// What to keep up with.
@@ -51,17 +56,26 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Watch {
     inbox: Arc<Inbox>,
-    /// The worker and the poller; dropping ends them.
+    /// Worker, poller and maker of patches; dropping ends them.
     _tasks: JoinSet<()>,
 }
 
 impl Watch {
     /// Begins, within a Tokio runtime.
-    pub fn start(images: &Arc<Images>, metrics: &Arc<Metrics>, options: Options) -> Self {
+    pub fn start(
+        images: &Arc<Images>,
+        metrics: &Arc<Metrics>,
+        workshop: &Workshop,
+        options: Options,
+    ) -> Self {
         let Options { platforms, poll, token } = options;
+        let (images, metrics) = (Arc::clone(images), Arc::clone(metrics));
+        let (new, patching) =
+            ahead::patching(Arc::clone(&images), Arc::clone(&metrics), workshop.clone());
         let inbox = Arc::new(Inbox {
-            images: Arc::clone(images),
-            metrics: Arc::clone(metrics),
+            images,
+            metrics,
+            new,
             waiting: Waiting::default(),
             full: Outage::default(),
             platforms,
@@ -69,6 +83,7 @@ impl Watch {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(worker::work(Arc::clone(&inbox)));
+        tasks.spawn(patching);
         if let Some(every) = poll {
             tasks.spawn(Poller::new(Arc::clone(&inbox)).run(every));
         }
@@ -87,6 +102,8 @@ struct Inbox {
     images: Arc<Images>,
     metrics: Arc<Metrics>,
     waiting: Waiting,
+    /// Where images go whose patches are to be made.
+    new: Sender<New>,
     full: Outage,
     platforms: Platforms,
     token: Option<Token>,

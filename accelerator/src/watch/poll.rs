@@ -164,6 +164,7 @@ mod tests {
         Poller::new(Arc::new(Inbox {
             images: Arc::new(images),
             metrics: Arc::default(),
+            new: tokio::sync::mpsc::channel(1).0,
             waiting: Waiting::default(),
             full: Outage::default(),
             platforms: Platforms::new(Vec::new(), "linux/amd64".parse().unwrap()),

@@ -2,6 +2,7 @@
 //! of the processors and of the registry for themselves.
 
 use super::Inbox;
+use super::ahead::New;
 use super::queue::{Job, Pushed};
 use crate::meter::Meter;
 use crate::serve::refusal::Refusal;
@@ -18,9 +19,13 @@ pub(super) async fn work(inbox: Arc<Inbox>) {
             Ok(image) => {
                 inbox.metrics.ingested_ahead(true);
                 tracing::info!(manifest = %image.manifest.digest, "{name} is ingested for {platform}");
-                let name = name.to_string();
-                if let Err(refusal) = inbox.images.predict_ahead(&name, &image).await {
+                let text = name.to_string();
+                if let Err(refusal) = inbox.images.predict_ahead(&text, &image).await {
                     tracing::warn!("what {name} starts with can't be predicted: {refusal}");
+                }
+                let (name, platform) = (name.clone(), platform.clone());
+                if inbox.new.try_send(New { name, platform, image }).is_err() {
+                    tracing::warn!("patches for {text} are made when a device asks for it");
                 }
             }
             Err(refusal) => failed(&inbox, job, failures + 1, &refusal),

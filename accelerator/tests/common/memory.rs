@@ -11,6 +11,7 @@ use skiff_accelerator::patch::Patch;
 use skiff_accelerator::plan::{Blob, Delta, Wanted};
 use skiff_accelerator::serve::library::{Known, Library, Planned};
 use skiff_accelerator::serve::refusal::Refusal;
+use skiff_accelerator::sketch::{Sketched, sketch};
 use skiff_accelerator::tree::{Content, FileKind, Metadata, Node, Tree};
 use skiff_protocol::Digest;
 use skiff_protocol::record::Role;
@@ -155,7 +156,26 @@ impl Library for Memory {
         Ok(access.has_image(reference))
     }
 
-    async fn reader(&self, _: Vec<()>, needed: BTreeSet<(usize, u32)>) -> Result<Reader, Refusal> {
+    async fn sketches(&self, manifest: Digest) -> Result<Sketched, Refusal> {
+        let images = self.images.lock().unwrap();
+        let known = images.values().find(|known| known.manifest == manifest);
+        let mut sketched = Sketched::default();
+        for node in known.iter().flat_map(|known| known.tree.nodes.values()) {
+            if let FileKind::File(content) = &node.kind
+                && let Some(sketch) = sketch(&self.contents[&content.sha256])
+            {
+                sketched.insert(content.sha256, sketch);
+            }
+        }
+        Ok(sketched)
+    }
+
+    async fn reader(
+        &self,
+        _: Vec<()>,
+        needed: BTreeSet<(usize, u32)>,
+        _: bool,
+    ) -> Result<Reader, Refusal> {
         Ok(Reader(self.contents.clone(), needed))
     }
 

@@ -82,10 +82,13 @@ impl Answer {
         packs.flatten().copied().collect()
     }
 
-    /// Runs the scripts, with these files of held images as bases. Gives how many there were.
+    /// Runs the scripts, with these files of held images as bases, or contents of earlier packs. Gives how many there were.
     pub(crate) fn patch(&mut self, base: impl Fn(u16, &[u8]) -> Vec<u8>) -> usize {
         let scripts = std::mem::take(&mut self.scripts);
         for (number, (script, len)) in &scripts {
+            // Packs come in order, so all before this one are there.
+            let before = self.packs.range(..number).flat_map(|(_, pack)| pack).copied();
+            let before: Vec<u8> = before.collect();
             let (mut from, mut made) = (Vec::new(), Vec::<u8>::new());
             let mut decoder = Script::new(u64::from(*len));
             let mut rest = &script[..];
@@ -99,6 +102,7 @@ impl Answer {
                         from = base(image, self.path_at(at).as_bytes());
                     }
                     Step::BaseHeld { image, path } => from = base(image, path),
+                    Step::BaseContent { content } => from = self.content_in(&before, content),
                     Step::Insert(bytes) => made.extend_from_slice(bytes),
                     Step::Copy { at, len } => made.extend_from_slice(&from[range(at, len)]),
                     Step::Add { at, bytes } => {
@@ -107,13 +111,20 @@ impl Answer {
                             base.iter().zip(bytes).map(|(old, add)| old.wrapping_add(*add)),
                         );
                     }
-                    other => panic!("{other:?}"),
                 }
             }
             assert!(decoder.is_complete());
             assert!(self.packs.insert(*number, made).is_none());
         }
         scripts.len()
+    }
+
+    /// A content that lies whole in these first bytes of the content space.
+    fn content_in(&self, space: &[u8], number: u32) -> Vec<u8> {
+        let number = usize::try_from(number).unwrap();
+        let sizes = self.contents.iter().map(|content| usize::try_from(content.size).unwrap());
+        let begin: usize = sizes.clone().take(number).sum();
+        space[begin..][..sizes.clone().nth(number).unwrap()].to_vec()
     }
 
     /// The path of the first entry with the content that lies at a place of the content space.

@@ -88,3 +88,35 @@ fn what_the_registry_has_no_more_is_no_base() {
     let answer = ask(address, &request);
     assert_eq!((answer.scripts.len(), answer.check_packed()), (0, 3));
 }
+
+/// `c` begins as `a` does, and `d` as `b` does; `b` and `c` share a pack.
+const ALIKE: Files = &[("a", 1, MIB), ("b", 2, 100_000), ("c", 1, 3 * MIB), ("d", 2, 90_000)];
+
+#[test]
+fn what_is_alike_within_a_stream_comes_once() {
+    let runtime = runtime();
+    let address = serve_from(&runtime, Arc::new(Memory::new(&[("new", ALIKE)])));
+    let mut request = request(&["new"], &[]);
+    let plain = ask(address, &request);
+    assert!(plain.scripts.is_empty());
+    request.codecs = both(Codecs::DEFLATE);
+    let mut answer = ask(address, &request);
+    assert!(answer.notices.is_empty(), "nothing is held");
+    assert_eq!((plan_id(&answer), &answer.contents), (plan_id(&plain), &plain.contents));
+    assert!(!answer.scripts.contains_key(&0), "nothing is before the first pack");
+    assert_eq!(answer.patch(|_, _| panic!("nothing is held")), 4);
+    assert_eq!(answer.check_packed(), 4);
+    let (patched, whole) = (answer.bytes_from_plan, plain.bytes_from_plan);
+    assert!(patched < whole, "{patched} bytes, {whole} without patches");
+
+    // The rest for a device that has the first two packs, and for one that knows no patches.
+    let (plan, have) = (plan_id(&answer), ranges(&[0, 1]));
+    request.part = Part::Rest { plan, have: have.clone() };
+    let rest = ask(address, &request);
+    assert_eq!(rest.scripts.keys().copied().collect::<Vec<_>>(), [2, 3, 4]);
+    request.codecs = Codecs::DEFLATE;
+    assert!(ask(address, &request).scripts.is_empty());
+    request.part = Part::Repair { plan, contents: ranges(&[2]) };
+    request.codecs = both(Codecs::DEFLATE);
+    assert!(ask(address, &request).scripts.is_empty());
+}

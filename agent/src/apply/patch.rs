@@ -23,11 +23,6 @@ impl Bases {
         Self(images)
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(Vec::is_empty)
-    }
-
     /// The file that the image shows under this path. As the accelerator knows its tree, there is one, and whiteouts are not
     /// looked at.
     fn open(&self, image: u16, path: &[u8]) -> Option<OwnedFd> {

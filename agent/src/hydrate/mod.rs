@@ -141,8 +141,8 @@ impl Hydration {
         rest: Rest,
         guard: Rc<Guard>,
     ) -> Result<(Self, Option<Stream>, Client), HydrateError> {
-        let Rest { journal, directory, contents, entries, layers, cold, bases, stream, mut client } =
-            rest;
+        let Rest { journal, directory, contents, entries, layers, cold, bases, .. } = rest;
+        let (patches, stream, mut client) = (Cell::new(rest.patches), rest.stream, rest.client);
         if let Some(rate) = guard.rate() {
             client.set_rate(Some(rate));
         }
@@ -166,7 +166,7 @@ impl Hydration {
             directory,
             wanted,
             guard,
-            patches: Cell::new(!bases.is_empty()),
+            patches,
             tables: RefCell::new(Shared { contents, entries, layers, cold, bases }),
             place: Cell::new(None),
             last_place: Cell::new(None),

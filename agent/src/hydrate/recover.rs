@@ -40,8 +40,19 @@ pub fn recover(
     let unguarded = opened.into_iter().map(|(inode, path)| Unguarded { path, inode }).collect();
     let directory = directory.to_owned();
     // What patches refer to may be gone.
-    let (bases, stream) = (Bases::default(), None);
-    let rest = Rest { journal, directory, contents, entries, layers, cold, bases, stream, client };
+    let (bases, patches, stream) = (Bases::default(), false, None);
+    let rest = Rest {
+        journal,
+        directory,
+        contents,
+        entries,
+        layers,
+        cold,
+        bases,
+        patches,
+        stream,
+        client,
+    };
     Ok((rest, unguarded))
 }
 

@@ -59,8 +59,10 @@ pub struct Rest {
     pub layers: Vec<Beneath>,
     /// The cold files.
     pub cold: Cold,
-    /// What patches refer to.
+    /// What patches refer to of held images.
     pub bases: Bases,
+    /// Packs may be patches.
+    pub patches: bool,
     /// The stream that brings the rest.
     pub stream: Option<Stream>,
     /// A client of the accelerator.
@@ -191,9 +193,19 @@ pub(super) async fn fetch(
     }
     let layers = deployment.take_layers();
     let bases = std::mem::take(&mut deployment.bases);
-    let client = context.client.another();
-    *rest =
-        Some(Rest { journal, directory, contents, entries, layers, cold, bases, stream, client });
+    let (patches, client) = (context.patches, context.client.another());
+    *rest = Some(Rest {
+        journal,
+        directory,
+        contents,
+        entries,
+        layers,
+        cold,
+        bases,
+        patches,
+        stream,
+        client,
+    });
     result
 }
 

@@ -183,9 +183,10 @@ impl<'a> ColdFiles<'a> {
         );
         assert!(said.ends_with("code 11"), "{said}");
         assert!(said.contains("spare/05"), "{said}");
-        self.run(
-            "the end",
-            "kill $(cat /run/reader) $(one daemon) $(one holder); umount /run/merged",
-        );
+        // Who was killed may be there for a moment more.
+        let end = "kill $(cat /run/reader) $(one daemon) $(one holder); \
+                   for i in $(seq 100); do umount /run/merged 2>/dev/null && exit; sleep 0.1; done; \
+                   umount /run/merged";
+        self.run("the end", end);
     }
 }

@@ -1,5 +1,5 @@
 //! Reads a tar stream entry by entry, with the semantics of Go's `archive/tar`, which containerd
-//! uses: ustar, PAX, GNU. A file's content is hashed while it passes; the entry says where it lies.
+//! uses: ustar, PAX, GNU. A file's content is hashed and sketched while it passes; the entry says where it lies.
 //!
 //! Unlike Go's, this reader takes the old GNU sparse type `S` for a file (containerd refuses it).
 
@@ -9,6 +9,7 @@ mod sparse;
 
 use super::{LayerError, limits, source::Source};
 use crate::sha256::Sha256;
+use crate::sketch::{SHORTEST, Sketched, Sketcher};
 use crate::tree::{Content, Extent};
 use header::{BLOCK, Header};
 use pax::Records;
@@ -57,6 +58,7 @@ pub(super) struct Reader<'s, 'a, R> {
     pad: u64,
     /// Bytes of sparse files so far.
     sparse: u64,
+    sketches: Sketched,
 }
 
 impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
@@ -68,7 +70,13 @@ impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
             long_link: Vec::new(),
             pad: 0,
             sparse: 0,
+            sketches: Sketched::default(),
         }
+    }
+
+    /// The sketches of all contents so far.
+    pub(super) fn into_sketches(self) -> Sketched {
+        self.sketches
     }
 
     /// The next entry, its content read; `None` at the end marker or the end of the stream.
@@ -257,16 +265,27 @@ impl<'s, 'a, R: Read> Reader<'s, 'a, R> {
     /// Reads `size` bytes of a file of which the tar holds those in `map`.
     fn content(&mut self, size: u64, map: &Map) -> Result<Content, LayerError> {
         let mut hash = Sha256::new();
+        let mut sketcher = (size >= SHORTEST).then(Sketcher::new);
         let mut extents = Vec::new();
         let mut at = 0;
         for &(offset, len) in map.iter().filter(|(_, len)| *len > 0) {
             zeros(&mut hash, offset - at);
             extents.push(Extent { offset, tar_offset: self.source.offset(), len });
-            self.source.exactly(len, |chunk| hash.update(chunk))?;
+            self.source.exactly(len, |chunk| {
+                hash.update(chunk);
+                if let Some(sketcher) = &mut sketcher {
+                    sketcher.update(chunk);
+                }
+            })?;
             at = offset + len;
         }
         zeros(&mut hash, size - at);
-        Ok(Content { sha256: hash.finish().0, size, layer: 0, extents })
+        let sha256 = hash.finish().0;
+        // Holes have nothing in them that could resemble anything.
+        if let Some(sketch) = sketcher.and_then(|sketcher| sketcher.finish()) {
+            self.sketches.insert(sha256, sketch);
+        }
+        Ok(Content { sha256, size, layer: 0, extents })
     }
 
     fn entry(header: Header, kind: Kind, xattrs: BTreeMap<Vec<u8>, Vec<u8>>) -> Entry {

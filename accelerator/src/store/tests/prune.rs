@@ -60,7 +60,7 @@ async fn so_do_images_layers_and_bases(place: &Place) {
     for number in 1..35 {
         let key = Digest([number; 32]);
         store.put_layer(key, &layer(Some(b"index"))).await.unwrap();
-        store.put_tree(key, &tree, key).await.unwrap();
+        store.put_tree(key, &tree, key, &[]).await.unwrap();
         store.put_base(key, &tree).await.unwrap();
         store.put_prediction(key, 1, &Listed::default()).await.unwrap();
         let sql = "UPDATE uses SET used = $1 WHERE digest = $2";

@@ -5,7 +5,7 @@
 //! common, wherever those are: strings, tables and the code that has no addresses in it stay the same when a program
 //! is built anew. It takes a pass over the bytes as they come, and 64 bytes to keep.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 /// Numbers of a sketch.
@@ -15,7 +15,7 @@ pub const SLOTS: usize = 16;
 pub const SHORTEST: u64 = 4096;
 
 /// Slots that have to be equal.
-const ENOUGH: usize = 2;
+pub const ENOUGH: usize = 2;
 
 /// Contents that are remembered for one number.
 const CROWD: usize = 64;
@@ -49,22 +49,61 @@ impl Sketch {
         self.0.iter().zip(&other.0).filter(|(a, b)| a == b && **a != u32::MAX).count()
     }
 
-    /// Its 64 bytes, for a database.
-    pub fn to_bytes(self) -> [u8; 4 * SLOTS] {
-        let mut bytes = [0; 4 * SLOTS];
-        for (to, number) in bytes.chunks_exact_mut(4).zip(self.0) {
-            to.copy_from_slice(&number.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// From those.
-    pub fn from_bytes(bytes: &[u8; 4 * SLOTS]) -> Self {
+    fn from_bytes(bytes: &[u8; 4 * SLOTS]) -> Self {
         let mut numbers = [0; SLOTS];
         for (number, from) in numbers.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *number = u32::from_le_bytes(*from);
         }
         Self(numbers)
+    }
+}
+
+/// The sketches of some contents, by SHA-256.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sketched(BTreeMap<[u8; 32], Sketch>);
+
+/// Bytes of a digest and its sketch.
+const ROW: usize = 32 + 4 * SLOTS;
+
+impl Sketched {
+    /// Adds a content's.
+    pub fn insert(&mut self, sha256: [u8; 32], sketch: Sketch) {
+        self.0.insert(sha256, sketch);
+    }
+
+    /// Adds those of others.
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
+    /// The sketch of a content, if it has one.
+    pub fn get(&self, sha256: &[u8; 32]) -> Option<&Sketch> {
+        self.0.get(sha256)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// For the database: 96 bytes for each.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.len() * ROW);
+        for (sha256, Sketch(numbers)) in &self.0 {
+            bytes.extend_from_slice(sha256);
+            numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// What [`encode`](Self::encode) wrote. Any bytes are some sketches: a wrong one costs a patch that does not pay.
+    pub fn decode(bytes: &[u8]) -> Self {
+        let rows = bytes.as_chunks::<ROW>().0.iter();
+        let row = |row: &[u8; ROW]| {
+            let (sha256, sketch) = row.split_first_chunk::<32>()?;
+            Some((*sha256, Sketch::from_bytes(sketch.first_chunk()?)))
+        };
+        Self(rows.filter_map(row).collect())
     }
 }
 
