@@ -2,8 +2,7 @@
 
 use crate::access::Access;
 use crate::asked::Asked;
-use crate::cache::packs::{BESIDE, cached, keep};
-use crate::cache::{Cache, Place, sealed};
+use crate::cache::{Cache, Made, Place};
 use crate::contents::Layers;
 use crate::contents::scratch::Scratch;
 use crate::contents::segments::Segments;
@@ -12,7 +11,7 @@ use crate::hot::Item;
 use crate::ingest::{Image, Ingest, IngestError, LayerRef};
 use crate::meter::Meter;
 use crate::packs::cut::{PackError, ReadError};
-use crate::packs::framed::{Pack, WeakPack, encoded_len};
+use crate::packs::framed::Pack;
 use crate::patch::Patch;
 use crate::plan::{Blob, Delta, Wanted};
 use crate::reference::{Reference, ReferenceError};
@@ -30,7 +29,7 @@ use skiff_protocol::request::{self, Codecs};
 use skiff_protocol::response::FailureCode;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Bytes of layer blobs that may be kept on the disk for patches within a stream.
 const SCRATCH: u64 = 256 << 20;
@@ -41,10 +40,7 @@ pub struct Images {
     registry: Arc<Registry>,
     ingest: Arc<Ingest>,
     asked: Asked,
-    packs: Arc<Cache>,
-    making: SingleFlight<Digest>,
-    /// Packs that answers have in memory: many devices that pull the same share them.
-    recent: Mutex<HashMap<Digest, WeakPack>>,
+    made: Made,
     segments: Arc<Segments>,
     predicting: SingleFlight<Digest>,
     /// Nobody else has these caches.
@@ -126,9 +122,7 @@ impl Images {
             registry,
             ingest,
             asked: Asked::default(),
-            packs: Arc::new(packs),
-            making: SingleFlight::default(),
-            recent: Mutex::default(),
+            made: Made::new(packs),
             segments,
             predicting: SingleFlight::default(),
             _place: place,
@@ -158,7 +152,7 @@ impl Images {
 
     /// Whether there is room for patches that nobody waits for.
     pub fn keeps_patches(&self) -> bool {
-        self.packs.most() > 0
+        self.made.keeps()
     }
 
     /// The platforms that devices got images for.
@@ -242,19 +236,6 @@ fn known(image: Image) -> Known<Arc<[LayerRef]>> {
         blobs,
         ratio: encoded.saturating_mul(1000) / contents.max(1),
         image: image.layers.into(),
-    }
-}
-
-impl Images {
-    /// A pack that an answer still has in memory.
-    fn recent(&self, key: Digest) -> Option<Pack> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(&key)?.upgrade()
-    }
-
-    fn remember(&self, key: Digest, pack: &Pack) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.retain(|_, pack| pack.is_alive());
-        recent.insert(key, pack.downgrade());
     }
 }
 
@@ -369,24 +350,7 @@ impl Library for Images {
         key: Digest,
         make: impl Future<Output = Result<Pack, PackError>> + Send,
     ) -> Result<Pack, PackError> {
-        let _turn = self.making.enter(key).await;
-        if let Some(pack) = self.recent(key) {
-            return Ok(pack);
-        }
-        let packs = Arc::clone(&self.packs);
-        let cached = tokio::task::spawn_blocking(move || cached(&packs, key)).await;
-        let pack = match cached.map_err(PackError::Encoder)?? {
-            Some(pack) => pack,
-            None => {
-                let pack = make.await?;
-                let (packs, made) = (Arc::clone(&self.packs), pack.clone());
-                let keep = tokio::task::spawn_blocking(move || keep(&packs, key, &made));
-                keep.await.map_err(PackError::Encoder)??;
-                pack
-            }
-        };
-        self.remember(key, &pack);
-        Ok(pack)
+        self.made.pack(key, make).await
     }
 
     async fn patch(
@@ -394,27 +358,7 @@ impl Library for Images {
         key: Digest,
         make: impl Future<Output = Result<Option<Patch>, ReadError>> + Send,
     ) -> Result<Option<Arc<Patch>>, ReadError> {
-        let _turn = self.making.enter(key).await;
-        let packs = Arc::clone(&self.packs);
-        let cached = tokio::task::spawn_blocking(move || sealed::get(&packs, key)).await??;
-        // No bytes say that none pays; what can't be read is made anew.
-        match cached {
-            Some(bytes) if bytes.is_empty() => return Ok(None),
-            Some(bytes) => {
-                if let Some(patch) = Patch::from_bytes(&bytes) {
-                    return Ok(Some(Arc::new(patch)));
-                }
-            }
-            None => {}
-        }
-        let patch = make.await?.map(Arc::new);
-        let (packs, made) = (Arc::clone(&self.packs), patch.clone());
-        let keep = move || {
-            let bytes = made.map(|patch| patch.to_bytes());
-            sealed::put(&packs, key, &[bytes.as_deref().unwrap_or_default()])
-        };
-        tokio::task::spawn_blocking(keep).await??;
-        Ok(patch)
+        self.made.patch(key, make).await
     }
 
     async fn sketches(&self, manifest: Digest) -> Result<Sketched, Refusal> {
@@ -423,8 +367,7 @@ impl Library for Images {
     }
 
     fn pack_len(&self, key: Digest) -> Option<u64> {
-        let framed = self.packs.file_len(&key.hex().to_string())?.checked_sub(BESIDE as u64)?;
-        Some(encoded_len(framed))
+        self.made.pack_len(key)
     }
 
     async fn base(&self, digest: Digest) -> Result<Option<Arc<Tree>>, Refusal> {
@@ -484,31 +427,5 @@ impl Library for Images {
 
     async fn graph(&self) -> Result<Graph, Refusal> {
         self.ingest.store().graph().await.map_err(|error| Refusal::internal(&error))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_damaged_pack_is_made_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let registry = format!("oci:{}", directory.path().display());
-        let images = Images::open(&registry, directory.path(), 1 << 20, None).await.unwrap();
-        let key = Digest([1; 32]);
-        assert_eq!(images.pack_len(key), None);
-        let of = |bytes: &[u8]| Pack::new(bytes, false).unwrap();
-        let made = |bytes: &'static [u8]| async move { Ok(of(bytes)) };
-        let pack = async |bytes| images.pack(key, made(bytes)).await.unwrap().frames();
-        assert_eq!(pack(b"pack").await, of(b"pack").frames());
-        assert_eq!(pack(b"never").await, of(b"pack").frames());
-        assert_eq!(images.pack_len(key), Some(4));
-        let file = directory.path().join("cache/packs").join(key.hex().to_string());
-        let mut bytes = std::fs::read(&file).unwrap();
-        bytes[2] ^= 1;
-        std::fs::write(&file, bytes).unwrap();
-        assert_eq!(pack(b"again").await, of(b"again").frames());
-        assert_eq!(images.pack_len(key), Some(5));
     }
 }

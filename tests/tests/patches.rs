@@ -4,9 +4,9 @@
 
 use skiff_tests::compare::{NEVER, report};
 use skiff_tests::hard::{code, noise, touched};
-use skiff_tests::harness::{Accelerator, Sandbox, Skiff};
+use skiff_tests::harness::{Accelerator, Containerd, Registry, Sandbox, Skiff};
 use skiff_tests::layout::{Image, Layer, Layout};
-use skiff_tests::tarball::Entry;
+use skiff_tests::tarball::{Entry, SparseStyle};
 use std::fs;
 use std::path::Path;
 
@@ -109,4 +109,44 @@ fn a_base_that_was_changed_is_survived() {
         }
     });
     assert_eq!(requests, 2);
+}
+
+/// A file of 1 GiB that is nearly all holes, and 10,000 small ones, of which each version has some bytes changed.
+fn nasty(number: u8) -> Image {
+    let place = (512 << 20) + 1000 * u64::from(number);
+    let pieces =
+        vec![(0, noise(1, 9000)), (place, noise(2, 9000)), ((1 << 30) - 9000, noise(3, 9000))];
+    let mut files = vec![Entry::sparse("sparse", SparseStyle::Pax10, 1 << 30, pieces)];
+    for file in 0..10_000 {
+        if file % 100 == 0 {
+            files.push(Entry::directory(format!("{:02}/", file / 100)));
+        }
+        let bytes = touched(noise(1000 + file, 1500), 700, number);
+        files.push(Entry::file(format!("{:02}/{file:04}", file / 100), bytes));
+    }
+    Image::new(vec![Layer::new(&files)])
+}
+
+#[test]
+fn a_huge_hole_and_very_many_small_changes() {
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox);
+    let layout = Layout::create(&sandbox.directory("layouts"), "nasty");
+    let [old, new] = [("v1", 1), ("v2", 2)].map(|(tag, number)| {
+        layout.add(tag, &nasty(number));
+        registry.push(&layout, tag)
+    });
+    let stock = Containerd::start(&sandbox).stock(&new);
+    let accelerator = Accelerator::start(&sandbox, &format!("http://{}", registry.host));
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("device"));
+    let mut bytes = Vec::new();
+    for image in [&old, &new] {
+        let pulled = skiff.pull(&[image, "--max-bytes=1000000000"], &accelerator.url()).ok(image);
+        assert_eq!(pulled.number("requests"), 1, "{image}");
+        bytes.push(pulled.number("pack_bytes"));
+    }
+    assert_eq!(stock.report(&skiff.tree(&new).unwrap()), None);
+    // Three changes in 1,500 bytes of noise, a head or two for each, and packs of zeros.
+    println!("{bytes:?} bytes of packs");
+    assert!(bytes[1] * 20 < bytes[0], "{bytes:?} bytes of packs");
 }

@@ -117,9 +117,10 @@ fn an_application_is_traced_together() {
     let data = device.accelerator.data().display().to_string();
     run(Accelerator::program(), &["app", "--data", &data, "set", "shop", NGINX, "mariadb:new"]);
     device.skiff.run(&["deploy", "shop", "--accelerator", &device.accelerator.url()]).ok("deploy");
-    let trace = device.trace(&["--application", "shop", "--print", "--for", "8"]);
+    let trace = device.trace(&["--application", "shop", "--print", "--for", "60"]);
     for (image, id) in [(NGINX, "web"), ("mariadb:new", "db")] {
-        drop(device.containerd.container_of(image, id, &["cat", "/etc/debian_version"]));
+        let container = device.containerd.container_of(image, id, &["cat", "/etc/debian_version"]);
+        assert!(container.wait_for_end(), "{id} goes on");
     }
     // Both have ended, so the trace does, too.
     let traced = trace.finish().ok("trace");

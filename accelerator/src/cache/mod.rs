@@ -1,14 +1,17 @@
 //! A directory of files that is bounded in bytes: the least recently used go first.
 //!
-//! A file is written under a temporary name of its own, synced and renamed, so that it is whole or not
-//! there, also after a power cut. Whoever has a file open keeps its bytes although it was removed:
+//! A file is written under a temporary name of its own and renamed, so that it is whole or not there. That
+//! a power cut changes nothing of it is the writer's affair: layers are brought to the disk before, packs and patches, which are many and
+//! small, have a checksum (`sealed`). Whoever has a file open keeps its bytes although it was removed:
 //! that is how files in use are pinned. The order of use is kept in memory, and begins anew with the
 //! modification times after a restart. One process at a time may use the directory; [`Place`] sees to that.
 
-pub(crate) mod packs;
+mod made;
+mod packs;
 mod place;
-pub(crate) mod sealed;
+mod sealed;
 
+pub use made::Made;
 pub use place::Place;
 
 use std::collections::HashMap;
@@ -95,7 +98,6 @@ impl Cache {
     /// Takes a file in that was written at [`Cache::temporary`], opens it, and makes room.
     pub fn take_in(&self, temporary: &Path, name: &str) -> io::Result<File> {
         let file = File::open(temporary)?;
-        file.sync_data()?;
         let len = file.metadata()?.len();
         fs::rename(temporary, self.directory.join(name))?;
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! Files in a cache with a checksum behind them, since disks are not to be trusted.
+//! Files in a cache with a checksum behind them, since disks are not to be trusted, and nobody waits for them to be on one.
 
 use super::Cache;
 use crate::mapped::Mapped;

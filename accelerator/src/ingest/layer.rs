@@ -113,8 +113,9 @@ fn unpack_into(
     let file = File::create(&temporary).map_err(IngestError::Cache)?;
     let mut file = BufWriter::with_capacity(BUFFER, file);
     let unpacked = unpack(blob, layer, &mut file, meter);
-    drop(file);
     let taken = unpacked.and_then(|stored| {
+        let file = file.into_inner().map_err(|error| IngestError::Cache(error.into_error()))?;
+        file.sync_data().map_err(IngestError::Cache)?;
         let file = cache.take_in(&temporary, &layer.diff_id.hex().to_string());
         Ok((stored, Some(file.map_err(IngestError::Cache)?)))
     });

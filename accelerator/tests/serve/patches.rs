@@ -12,6 +12,9 @@ const FIRST: Files = &[("a", 1, 3 * MIB), ("b", 2, 100_000), ("lib.so.1", 3, MIB
 const SECOND: Files =
     &[("a", 1, 3 * MIB + 70_000), ("b", 7, 100_000), ("lib.so.2", 3, MIB - 5), ("same", 4, 9)];
 
+/// With a budget packs wait for their patches, however slow the machine is.
+const PATIENT: Option<u64> = Some(1 << 40);
+
 fn both(codecs: Codecs) -> Codecs {
     codecs.and(Codecs::PATCHES)
 }
@@ -33,6 +36,7 @@ fn what_is_much_alike_comes_as_a_patch() {
     let runtime = runtime();
     let address = serve_from(&runtime, memory());
     let mut request = request(&["new"], &[held("old")]);
+    request.max_bytes = PATIENT;
     let plain = ask(address, &request);
     assert!(plain.notices.is_empty() && plain.scripts.is_empty());
     for (codecs, codec) in [
@@ -97,6 +101,7 @@ fn what_is_alike_within_a_stream_comes_once() {
     let runtime = runtime();
     let address = serve_from(&runtime, Arc::new(Memory::new(&[("new", ALIKE)])));
     let mut request = request(&["new"], &[]);
+    request.max_bytes = PATIENT;
     let plain = ask(address, &request);
     assert!(plain.scripts.is_empty());
     request.codecs = both(Codecs::DEFLATE);

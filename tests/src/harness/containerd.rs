@@ -279,6 +279,16 @@ pub struct Container<'a> {
     id: String,
 }
 
+impl Container<'_> {
+    /// Waits until its program has ended by itself.
+    pub fn wait_for_end(&self) -> bool {
+        super::wait_for(std::time::Duration::from_secs(60), || {
+            let tasks = self.containerd.ctr(&["task", "ls"]);
+            tasks.lines().any(|line| line.starts_with(&self.id) && line.ends_with("STOPPED"))
+        })
+    }
+}
+
 impl Drop for Container<'_> {
     fn drop(&mut self) {
         self.containerd.try_ctr(&["task", "kill", "-s", "SIGKILL", &self.id]);

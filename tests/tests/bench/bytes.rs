@@ -2,7 +2,7 @@
 //! what others make of the contents that changed: `gzip -6`, `zstd -19`, and `zstd -19 --patch-from` all contents of the old image.
 //!
 //! Everything that Skiff receives is counted, from the plan on, as the accelerator says it exactly when it is only asked
-//! how much it would be.
+//! how much it would be. And what a processor takes to apply them: the agent's whole update beside `cp` and `sha256sum` of what it makes.
 
 use super::report::{Cell, Table};
 use super::updates;
@@ -10,12 +10,16 @@ use skiff_protocol::Digest;
 use skiff_protocol::request::{Codecs, Purpose};
 use skiff_tests::compare::Tree;
 use skiff_tests::fleet;
-use skiff_tests::harness::{Accelerator, Containerd, Fault, Registry, Relay, Sandbox, run};
+use skiff_tests::harness::{
+    Accelerator, Containerd, Fault, Registry, Relay, Sandbox, Skiff, Usage, run,
+};
 use skiff_tests::spans;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 const PAIRS: [&str; 5] = ["nginx", "mariadb", "node-red", "gateway", "gateway, ARMv7"];
 
@@ -26,19 +30,34 @@ pub(super) fn tables() {
     let columns = [&columns[..], &bounds].concat();
     let note = "The last three are of the contents that changed, alone.";
     let mut update = Table::new("bytes-update", "Bytes of an update, MB", note, &columns);
+    let columns = ["agent, the whole update", "`cp` and `sha256sum`", "ratio"];
+    let note = "Seconds of processors, the agent's own digests included.";
+    let mut apply = Table::new("apply", "An update by patches, applied", note, &columns);
     for pair in PAIRS {
-        let ([all, changed], bounds) = row(pair);
+        let Row { bytes: [all, changed], bounds, times } = row(pair);
         fresh.row(pair, &all.map(Cell::bytes));
         let changed: Vec<u64> = changed.into_iter().chain(bounds).collect();
         let cells: [u64; 8] = changed.try_into().unwrap();
         update.row(pair, &cells.map(Cell::bytes));
+        if let Some([agent, plain]) = times {
+            let ratio = Cell::ratio(agent.as_secs_f64() / plain.as_secs_f64());
+            apply.row(pair, &[Cell::time(agent), Cell::time(plain), ratio]);
+        }
     }
     fresh.print();
     update.print();
+    apply.print();
 }
 
-/// Of the new image fresh, and as an update; and the bounds.
-fn row(pair: &str) -> ([[u64; 5]; 2], [u64; 3]) {
+struct Row {
+    /// Of the new image fresh, and as an update.
+    bytes: [[u64; 5]; 2],
+    bounds: [u64; 3],
+    /// The agent's for an update, and that of `cp` and `sha256sum`, if the image is for this machine.
+    times: Option<[Duration; 2]>,
+}
+
+fn row(pair: &str) -> Row {
     let sandbox = Sandbox::new();
     let registry = Registry::start(&sandbox);
     let layout = updates::layout(&sandbox, pair);
@@ -98,7 +117,19 @@ fn row(pair: &str) -> ([[u64; 5]; 2], [u64; 3]) {
         packed("zstd", &["-19"]),
         packed("zstd", &["-19", "--long=31", &patch_from]),
     ];
-    (rows, bounds)
+    let url = accelerator.url();
+    let times = (!pair.starts_with("gateway")).then(|| {
+        let skiff = Skiff::root(&sandbox, &sandbox.directory("device"));
+        skiff.pull(&[&old], &url).ok(&old);
+        // It was measured, so all its packs are there.
+        let pull = ["pull", &new, "--max-bytes=1000000000", "--accelerator", &url];
+        let agent = Usage::run(&mut skiff.command(&pull)).cpu;
+        let copy = sandbox.path().join("copy").display().to_string();
+        let plain = [("cp", vec![&to, &copy]), ("sha256sum", vec![&copy])];
+        let plain = plain.map(|(program, files)| Usage::run(Command::new(program).args(files)).cpu);
+        [agent, plain.iter().sum()]
+    });
+    Row { bytes: rows, bounds, times }
 }
 
 /// Writes each content of a tree once into a file, in the order of the paths; or only those.
