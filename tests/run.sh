@@ -74,7 +74,7 @@ last() {
     part lazy 240 run_tests --test lazy
     part lazy-cases 180 run_tests --test lazy_cases -- --nocapture
     part real 540 with_static run_tests --test real -- --nocapture
-    part lazy-real 240 with_static run_tests --test lazy_real -- --nocapture
+    part lazy-real 360 with_static run_tests --test lazy_real -- --nocapture
 }
 
 with_static() { SKIFF_BIN=$PWD/target/cross/$(uname -m)-unknown-linux-musl/skiff "$@"; }
