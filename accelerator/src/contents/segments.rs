@@ -149,6 +149,7 @@ impl Segments {
         again: bool,
     ) -> Result<Arc<Mapped>, SegmentError> {
         let key = (blob.digest, number);
+        // Semaphores are never closed.
         if again {
             let _reading = self.reading.acquire().await.ok();
             let scratch = Arc::clone(&self.scratch);
@@ -158,7 +159,6 @@ impl Segments {
                 Err(error) => tracing::warn!("a segment that was kept is read again: {error}"),
             }
         }
-        // They are never closed.
         let _asked = self.asked.acquire().await.ok();
         let span = blob.index.span(number);
         let len = usize::try_from(span.end - span.start).unwrap_or(usize::MAX);

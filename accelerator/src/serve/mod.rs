@@ -30,7 +30,7 @@ mod lull;
 pub mod metrics;
 pub(crate) mod patches;
 mod patience;
-mod prepared;
+pub(crate) mod prepared;
 pub mod progress;
 pub mod refusal;
 mod request;

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use crate::packs::cut::Cutter;
 use crate::packs::encoding::Encoding;
 use crate::plan::contents::Needed;
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs::{Inputs, Terms};
 use crate::plan::patch_base::PatchBase;
 use crate::plan::space::Space;
 use crate::plan::{Delta, Held, Plan, PlanError, Wanted};
@@ -137,16 +137,7 @@ async fn prepare<L: Library>(
     let names = wanted.iter().map(|want| (want.reference.clone(), want.tree_digest)).collect();
     let trees = wanted.iter().map(|want| want.tree_digest).collect();
     let terms = inputs.terms.clone();
-    let sketched = sketches(service, &wanted, &held).await?;
-    let making = tokio::task::spawn_blocking(move || {
-        let mut plan = Plan::make(&wanted, &held, &terms)?;
-        plan.find_bases(&held, &sketched);
-        Ok::<_, PlanError>(plan)
-    });
-    let mut plan = making
-        .await
-        .map_err(|error| Refusal::internal(&error))?
-        .map_err(|error| Refusal::plan(&error))?;
+    let mut plan = plan(&*service.library, wanted, held, terms).await?;
     let (bases, deltas) = (mem::take(&mut plan.bases), mem::take(&mut plan.deltas));
     let alone = sent_alone(&plan, &deltas);
     let planned = Planned { id: plan.id, inputs: encoded, bases, deltas, names };
@@ -223,20 +214,27 @@ impl<L: Library> Prepared<L> {
     }
 }
 
-/// What the contents of these images resemble.
-async fn sketches<L: Library>(
-    service: &Service<L>,
-    wanted: &[Wanted],
-    held: &[Held],
-) -> Result<Sketched, Refusal> {
-    let held = held.iter().filter(|held| !held.is_base && held.tree.is_some());
-    let wanted = wanted.iter().map(|want| want.manifest);
-    let manifests: BTreeSet<Digest> = held.map(|held| held.manifest).chain(wanted).collect();
+/// A plan, with the bases of its contents.
+pub(crate) async fn plan<L: Library>(
+    library: &L,
+    wanted: Vec<Wanted>,
+    held: Vec<Held>,
+    terms: Terms,
+) -> Result<Plan, Refusal> {
+    let readable = held.iter().filter(|held| !held.is_base && held.tree.is_some());
+    let manifests = wanted.iter().map(|want| want.manifest);
+    let manifests: BTreeSet<Digest> = manifests.chain(readable.map(|held| held.manifest)).collect();
     let mut sketched = Sketched::default();
     for manifest in manifests {
-        sketched.append(service.library.sketches(manifest).await?);
+        sketched.append(library.sketches(manifest).await?);
     }
-    Ok(sketched)
+    let making = tokio::task::spawn_blocking(move || {
+        let mut plan = Plan::make(&wanted, &held, &terms)?;
+        plan.find_bases(&held, &sketched);
+        Ok::<_, PlanError>(plan)
+    });
+    let plan = making.await.map_err(|error| Refusal::internal(&error))?;
+    plan.map_err(|error| Refusal::plan(&error))
 }
 
 /// The plan's only delta, if all that it needs is sent or lies in what it is put on: then what is sent

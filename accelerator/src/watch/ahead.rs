@@ -10,12 +10,13 @@ use crate::library::Images;
 use crate::meter::Meter;
 use crate::plan::contents::Needed;
 use crate::plan::inputs::{HeldInput, Inputs, Terms};
-use crate::plan::{Held, Plan, Wanted};
+use crate::plan::{Held, Wanted};
 use crate::reference::Reference;
 use crate::registry::platform::Platform;
 use crate::serve::library::Library as _;
 use crate::serve::metrics::Metrics;
 use crate::serve::patches::{Patches, Workshop};
+use crate::serve::prepared::plan;
 use crate::serve::refusal::Refusal;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -90,8 +91,6 @@ async fn patch(
         }],
         terms: Terms::default(),
     };
-    let mut sketched = images.sketches(old.manifest.digest).await?;
-    sketched.append(images.sketches(image.manifest.digest).await?);
     let held = Held {
         manifest: old.manifest.digest,
         depth: 1,
@@ -106,14 +105,7 @@ async fn patch(
         tree_digest: image.tree_digest,
         blobs: Vec::new(),
     };
-    let making = tokio::task::spawn_blocking(move || {
-        let held = [held];
-        let mut plan = Plan::make(&[wanted], &held, &Terms::default())?;
-        plan.find_bases(&held, &sketched);
-        Ok(plan)
-    });
-    let plan = making.await.map_err(|error| Refusal::internal(&error))?;
-    let plan = plan.map_err(|error| Refusal::plan(&error))?;
+    let plan = plan(&**images, vec![wanted], vec![held], Terms::default()).await?;
     let layer = |needed: &Needed| (0, needed.content.layer);
     let packed = plan.contents.iter().filter(|(_, needed)| needed.held.is_none());
     let layers: BTreeSet<_> = packed.map(|(_, needed)| layer(needed)).collect();
