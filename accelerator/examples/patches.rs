@@ -156,7 +156,7 @@ fn main() {
                         Place::Earlier(_) => Operation::BaseContent(1000),
                     };
                     base_is.write(|bytes| script.extend_from_slice(bytes));
-                    patch.slice(done as u64, (done + piece.len()) as u64, script);
+                    patch.slice(done as u64, (done + piece.len()) as u64, 0, script);
                     check(&script[begin..], base, piece);
                     patched += piece.len();
                 }

@@ -3,7 +3,7 @@
 use super::encoding::Encoding;
 use super::framed::Pack;
 use crate::mapped::Mapped;
-use crate::patch::{self, Patch};
+use crate::patch::{self, Patch, Window};
 use crate::plan::contents::Contents;
 use crate::plan::patch_base::PatchBase;
 use crate::plan::space::{Piece, Space};
@@ -122,11 +122,14 @@ impl<R: ReadContent> Cutter<R> {
         self.space.pack(number).iter().map(|piece| piece.len).sum()
     }
 
-    /// For each piece of a pack its content, if there may be a patch that makes it.
-    pub fn may_be_patched(&self, number: u32) -> Vec<Option<u32>> {
+    /// For each piece of a pack its content and the part of it that has the piece, if there may be a patch that makes that.
+    pub fn may_be_patched(&self, number: u32) -> Vec<Option<(u32, Window)>> {
         let pieces = self.space.pack(number);
-        let content = |piece| self.base(&pieces, piece).map(|_| piece.content);
-        pieces.iter().map(content).collect()
+        let part = |piece: &Piece| {
+            let (_, window) = self.base(&pieces, piece)?;
+            Some((piece.content, window))
+        };
+        pieces.iter().map(part).collect()
     }
 
     /// Whether a pack may have patches.
@@ -134,14 +137,19 @@ impl<R: ReadContent> Cutter<R> {
         self.with_patches && self.may_be_patched(number).iter().any(Option::is_some)
     }
 
-    /// What a patch for a piece of a pack is put on. An earlier content has to be there before the pack.
-    fn base(&self, pack: &[Piece], piece: &Piece) -> Option<&PatchBase> {
-        let base = self.contents.get(piece.content)?.base.as_ref()?;
-        let first = pack.first()?.content;
-        match base {
-            PatchBase::Held { .. } => Some(base),
-            PatchBase::Earlier(number) => (*number < first).then_some(base),
+    /// What a patch for a piece of a pack is put on, and between which parts of both. An earlier content has to be there before the
+    /// pack.
+    fn base(&self, pack: &[Piece], piece: &Piece) -> Option<(&PatchBase, Window)> {
+        let needed = self.contents.get(piece.content)?;
+        let base = needed.base.as_ref()?;
+        if let PatchBase::Earlier(number) = base
+            && *number >= pack.first()?.content
+        {
+            return None;
         }
+        let bytes = piece.offset..piece.offset + u64::from(piece.len);
+        let size = self.contents.base_of(needed)?.size;
+        Some((base, Window::of(size, needed.content.size, bytes)?))
     }
 
     fn sha256(&self, number: u32) -> [u8; 32] {
@@ -164,7 +172,7 @@ impl<R: ReadContent> Cutter<R> {
                 hash.update(b"or by patch");
                 hash.update(patch::MAKER.to_le_bytes());
             }
-            match base {
+            match base.map(|(base, _)| base) {
                 Some(PatchBase::Held { place, content }) => {
                     hash.update(content.sha256);
                     hash.update(place.image.to_le_bytes());
@@ -215,14 +223,15 @@ impl<R: ReadContent> Cutter<R> {
                 operation.write(|bytes| script.extend_from_slice(bytes));
             };
             match (patch(place), self.base(&pieces, piece)) {
-                (Some(patch), Some(base)) => {
+                (Some(patch), Some((base, window))) => {
                     write(match base {
                         PatchBase::Held { place, .. } => {
                             Operation::BaseHeld { image: place.image, path: &place.path }
                         }
                         PatchBase::Earlier(number) => Operation::BaseContent(*number),
                     });
-                    patch.slice(piece.offset, piece.offset + u64::from(piece.len), &mut script);
+                    let from = piece.offset - window.target.start;
+                    patch.slice(from, from + u64::from(piece.len), window.base.start, &mut script);
                 }
                 _ => {
                     let len = usize::try_from(piece.len).unwrap_or(0).min(bytes.len());

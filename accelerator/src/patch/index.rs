@@ -3,6 +3,9 @@
 /// Bytes of a block.
 pub const BLOCK: usize = 16;
 
+/// Blocks that are indexed, at most: those of a larger base have more than a byte between their beginnings.
+const BLOCKS: usize = 8 << 20;
+
 /// Blocks that are equal by their hashes and are looked at.
 const MOST: usize = 8;
 
@@ -25,14 +28,17 @@ fn hash(bytes: &[u8]) -> Option<u64> {
     Some((first.rotate_left(31) ^ second).wrapping_mul(0xD6E8_FEB8_6659_FD93))
 }
 
+/// Bytes of the index of so many.
+pub fn memory(base: u64) -> u64 {
+    // Places, and as many heads as half of them, or a little more.
+    let blocks = base.min(BLOCKS as u64);
+    4 * blocks + 4 * (blocks / 2).max(256).next_power_of_two()
+}
+
 impl Index {
-    /// The blocks of `base`, which is at most 1 GiB.
+    /// The blocks of `base`.
     pub fn new(base: &[u8]) -> Self {
-        let step = match base.len() >> 20 {
-            0..8 => 1,
-            8..32 => 2,
-            _ => 4,
-        };
+        let step = (base.len() / BLOCKS + 1).next_power_of_two();
         let blocks = base.len().saturating_sub(BLOCK - 1).div_ceil(step);
         let bits = (blocks / 2).max(256).next_power_of_two().ilog2();
         let shift = 64 - bits;

@@ -7,6 +7,17 @@ use std::cmp::Ordering;
 /// Bytes of output between two places where the script can be entered.
 const EVERY: u64 = 64 << 10;
 
+/// Bytes of an operation without those that it carries, at most.
+const HEAD: usize = 32;
+
+/// Bytes that one operation adds at most: they lie in memory twice for a moment.
+const SUMS: usize = 256 << 10;
+
+/// Bytes of script that a patch of such a target has at most. Longer ones do not pay.
+pub fn most(target: u64) -> u64 {
+    target.saturating_add((target / 8).min(12 << 20)).saturating_add(64)
+}
+
 /// Where the script can be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -34,8 +45,9 @@ impl Patch {
         self.len == 0
     }
 
-    /// Writes operations that make the target's bytes `from .. to`, for a base that was just chosen: its position is 0.
-    pub fn slice(&self, from: u64, to: u64, script: &mut Vec<u8>) {
+    /// Writes operations that make the target's bytes `from .. to`, for a base that was just chosen: its position is 0, and the bytes
+    /// that the patch is made for begin at `base`.
+    pub fn slice(&self, from: u64, to: u64, base: u64, script: &mut Vec<u8>) {
         let entry = self.entries.partition_point(|entry| entry.made <= from).saturating_sub(1);
         let Some(entry) = self.entries.get(entry) else { return };
         let mut decoder = Script::new(self.len - entry.made);
@@ -60,8 +72,8 @@ impl Patch {
             };
             match step {
                 Step::Insert(bytes) => out.insert(part(bytes)),
-                Step::Copy { at, .. } => out.copy(at + skip, keep - skip),
-                Step::Add { at, bytes } => out.add(at + skip, part(bytes)),
+                Step::Copy { at, .. } => out.copy(base + at + skip, keep - skip),
+                Step::Add { at, bytes } => out.add(base + at + skip, part(bytes)),
                 Step::BaseHeld { .. } | Step::BaseContent { .. } => {}
             }
         }
@@ -161,6 +173,8 @@ pub struct Writer {
     len: u64,
     position: u64,
     script: Vec<u8>,
+    /// Bytes that it may have.
+    most: usize,
     sums: Vec<u8>,
 }
 
@@ -168,45 +182,51 @@ impl Writer {
     /// A patch for a target of so many bytes.
     pub fn new(len: usize) -> Self {
         // It is not touched before it is used, and need not be moved when it grows.
-        let script = Vec::with_capacity(len / 8 * 9 + 64);
-        Self { len: 0, position: 0, script, sums: Vec::new() }
+        let most = index(most(len as u64));
+        Self { len: 0, position: 0, script: Vec::with_capacity(most), most, sums: Vec::new() }
     }
 
-    fn cursor(&mut self, len: usize) -> Cursor<'_> {
-        self.len += len as u64;
-        Cursor { position: self.position, script: &mut self.script }
+    /// Lets an operation be written that makes so many bytes, with `carried` of them in it; none, once the script is too long.
+    fn put(&mut self, makes: usize, carried: usize, write: impl FnOnce(&mut Cursor<'_>)) {
+        if self.script.len() + carried + HEAD > self.most {
+            self.most = 0;
+            return;
+        }
+        self.len += makes as u64;
+        let mut cursor = Cursor { position: self.position, script: &mut self.script };
+        write(&mut cursor);
+        self.position = cursor.position;
     }
 
     /// The next bytes are these.
     pub fn insert(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.cursor(bytes.len()).insert(bytes);
+            self.put(bytes.len(), bytes.len(), |cursor| cursor.insert(bytes));
         }
     }
 
     /// The next bytes are so many of the base's from `at` on.
     pub fn copy(&mut self, at: usize, len: usize) {
         if len > 0 {
-            self.cursor(len).copy(at as u64, len as u64);
-            self.position = (at + len) as u64;
+            self.put(len, 0, |cursor| cursor.copy(at as u64, len as u64));
         }
     }
 
     /// The next bytes are `new`, while the base has `old` at `at`.
-    pub fn add(&mut self, at: usize, new: &[u8], old: &[u8]) {
-        if !new.is_empty() {
-            let mut sums = std::mem::take(&mut self.sums);
+    pub fn add(&mut self, mut at: usize, new: &[u8], old: &[u8]) {
+        let mut sums = std::mem::take(&mut self.sums);
+        for (new, old) in new.chunks(SUMS).zip(old.chunks(SUMS)) {
             sums.clear();
             sums.extend(new.iter().zip(old).map(|(new, old)| new.wrapping_sub(*old)));
-            self.cursor(new.len()).add(at as u64, &sums);
-            self.sums = sums;
-            self.position = (at + new.len()) as u64;
+            self.put(new.len(), new.len(), |cursor| cursor.add(at as u64, &sums));
+            at += new.len();
         }
+        self.sums = sums;
     }
 
-    /// The patch.
+    /// The patch; `None` if its script is too long.
     pub fn finish(mut self) -> Option<Patch> {
         self.script.shrink_to_fit();
-        Patch::of_script(self.len, self.script)
+        (self.most > 0).then(|| Patch::of_script(self.len, self.script))?
     }
 }

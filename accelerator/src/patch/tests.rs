@@ -2,7 +2,7 @@
 
 use super::align::common;
 use super::stored::Patch;
-use super::{WINDOW, make, make_in};
+use super::{make, make_in_any_case};
 use crate::sketch::{SHORTEST, Sketched, Sketcher, Sketches, sketch};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn apply(script: &[u8], len: u64, base: &[u8]) -> Vec<u8> {
 
 fn whole(patch: &Patch, base: &[u8]) -> Vec<u8> {
     let mut script = Vec::new();
-    patch.slice(0, patch.len(), &mut script);
+    patch.slice(0, patch.len(), 0, &mut script);
     apply(&script, patch.len(), base)
 }
 
@@ -83,11 +83,11 @@ proptest! {
     fn slices_at_any_cuts_make_the_target(
         seed in any::<u64>(), len in 0_usize..200_000, few in any::<bool>(),
         edits in vec((any::<usize>(), 0_usize..5000, vec(any::<u8>(), 0..3000)), 0..8),
-        cuts in vec(any::<u64>(), 0..6), window in 1_usize..300_000,
+        cuts in vec(any::<u64>(), 0..6), before in 0_u64..300_000,
     ) {
         let base = if few { noise(len, seed).iter().map(|byte| byte & 3).collect() } else { program(len, 0, seed) };
         let target = edit(&base, &edits);
-        let patch = make_in(&base, &target, window, &mut 0).unwrap();
+        let patch = make_in_any_case(&base, &target, &mut 0).unwrap();
         prop_assert_eq!(patch.len(), target.len() as u64);
         let patch = Patch::from_bytes(&patch.to_bytes()).unwrap();
         let mut cuts: Vec<u64> = cuts.iter().map(|cut| cut % (patch.len() + 1)).collect();
@@ -95,11 +95,12 @@ proptest! {
         cuts.sort_unstable();
         // A script of nothing names no base.
         cuts.dedup();
+        let in_larger = [&vec![9; usize::try_from(before).unwrap()], &base[..]].concat();
         let mut made = Vec::new();
         for cut in cuts.windows(2) {
             let mut script = Vec::new();
-            patch.slice(cut[0], cut[1], &mut script);
-            made.extend_from_slice(&apply(&script, cut[1] - cut[0], &base));
+            patch.slice(cut[0], cut[1], before, &mut script);
+            made.extend_from_slice(&apply(&script, cut[1] - cut[0], &in_larger));
         }
         prop_assert!(made == target);
     }
@@ -109,7 +110,7 @@ proptest! {
         seed in any::<u64>(), flips in vec((any::<usize>(), any::<u8>()), 1..4), end in any::<usize>(),
     ) {
         let base = program(5000, 0, seed);
-        let mut bytes = make_in(&base, &program(5000, 80, seed), WINDOW, &mut 0).unwrap().to_bytes();
+        let mut bytes = make_in_any_case(&base, &program(5000, 80, seed), &mut 0).unwrap().to_bytes();
         for (at, byte) in flips {
             let at = at % bytes.len();
             bytes[at] ^= byte;
@@ -117,7 +118,7 @@ proptest! {
         bytes.truncate(bytes.len() - end % 3);
         if let Some(patch) = Patch::from_bytes(&bytes) {
             let mut script = Vec::new();
-            patch.slice(patch.len() / 3, patch.len(), &mut script);
+            patch.slice(patch.len() / 3, patch.len(), 0, &mut script);
             prop_assert!(script.len() <= bytes.len() + 32);
         }
     }
@@ -186,7 +187,7 @@ fn nasty_files_are_no_more_work_than_others() {
     }
     for (name, base, target) in rows {
         let mut work = 0;
-        let patch = make_in(&base, &target, WINDOW, &mut work).unwrap();
+        let patch = make_in_any_case(&base, &target, &mut work).unwrap();
         assert!(whole(&patch, &base) == target, "{name}");
         let each = work / target.len() as u64;
         assert!(each <= 1024, "{name}: {each} bytes are compared for each of the target's");
@@ -200,7 +201,7 @@ fn what_moved_costs_little_and_what_is_new_is_not_patched() {
     let base = program(400_000, 0, 5);
     let patch = make(&base, &program(400_000, 80, 5)).unwrap();
     let (mut compressor, mut script) = (libdeflater::Compressor::default(), Vec::new());
-    patch.slice(0, patch.len(), &mut script);
+    patch.slice(0, patch.len(), 0, &mut script);
     let mut compress = |bytes: &[u8]| {
         let mut compressed = vec![0; compressor.deflate_compress_bound(bytes.len())];
         compressor.deflate_compress(bytes, &mut compressed).unwrap()

@@ -22,7 +22,7 @@ pub fn pays(patch: &Patch, target: &[u8]) -> bool {
     for (number, bytes) in samples.enumerate().step_by(every) {
         let from = (number * SAMPLE) as u64;
         script.clear();
-        patch.slice(from, from + bytes.len() as u64, &mut script);
+        patch.slice(from, from + bytes.len() as u64, 0, &mut script);
         own += len(bytes);
         patched += len(&script) + NAME;
     }

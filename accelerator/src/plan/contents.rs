@@ -95,6 +95,14 @@ impl Contents {
         Ok(Self { needed, packed: count_packed, first: count(first, "contents")?, numbers })
     }
 
+    /// What a patch of a content may be put on.
+    pub fn base_of<'a>(&'a self, needed: &'a Needed) -> Option<&'a Content> {
+        match needed.base.as_ref()? {
+            PatchBase::Held { content, .. } => Some(content),
+            PatchBase::Earlier(number) => Some(&self.get(*number)?.content),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> u32 {
         u32::try_from(self.needed.len()).unwrap_or(u32::MAX)

@@ -4,14 +4,14 @@
 //! content, base ──▶ library (cache) ──▶ or: read both ──▶ make ──▶ cache
 //! ```
 //!
-//! Both contents lie in memory whole while a patch is made, so all that are made at once may take so much ([`MEMORY`]) and no
-//! more. An answer does not stand still for that: a pack whose patches are not there after [`PATIENCE`] is sent without. A patch
+//! Both contents lie in memory while a patch is made, of large ones a [`Window`] of each, so all that are made at once may take so
+//! much ([`MEMORY`]) and no more. An answer does not stand still for that: a pack whose patches are not there after [`PATIENCE`] is sent without. A patch
 //! that can't be made (the registry may have the held image no more) or does not pay is none, and the content is sent as it is.
 
 use super::library::Library;
 use crate::mapped::Mapped;
 use crate::packs::cut::{ReadContent, ReadError};
-use crate::patch::{self, Patch};
+use crate::patch::{self, Patch, Window};
 use crate::plan::contents::{Contents, Needed, Place};
 use crate::plan::inputs::Inputs;
 use crate::plan::patch_base::PatchBase;
@@ -21,6 +21,7 @@ use crate::tree::Content;
 use skiff_protocol::Digest;
 use skiff_protocol::request::Platform;
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
@@ -30,9 +31,6 @@ const MEMORY: u32 = 1024;
 
 /// How long a pack waits for its patches, unless its length was promised.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A content of more bytes is sent as it is, and none is a base.
-const LARGEST: u64 = 256 << 20;
 
 /// Bytes of a content that are read at once: what is on its way from the registry is bounded by that.
 const STEP: usize = 8 << 20;
@@ -59,11 +57,14 @@ impl Workshop {
     }
 }
 
+/// A content's number, and where the part of it begins that a patch makes.
+type Part = (u32, u64);
+
 /// The patches of a plan.
 pub(crate) struct Patches<L: Library> {
     library: Arc<L>,
     workshop: Workshop,
-    making: SingleFlight<u32>,
+    making: SingleFlight<Part>,
     contents: Arc<Contents>,
     wanted: Arc<L::Reader>,
     /// Operating system, architecture, variant.
@@ -74,7 +75,7 @@ pub(crate) struct Patches<L: Library> {
     are_some: bool,
     /// Reads what is held; nothing if that can't be read.
     old: OnceCell<Option<L::Reader>>,
-    kept: Mutex<VecDeque<(u32, Option<Arc<Patch>>)>>,
+    kept: Mutex<VecDeque<(Part, Option<Arc<Patch>>)>>,
 }
 
 impl<L: Library> Patches<L> {
@@ -122,19 +123,19 @@ impl<L: Library> Patches<L> {
         self.images().position(|image| image == place.image)
     }
 
-    /// The patches of these contents, each if there is one; none where there is no content. If they can't be had so soon, nothing: they are made all the same, for
-    /// those who come later.
+    /// The patches of these parts of contents, each if there is one; none where there is no content. If they can't be had so soon,
+    /// nothing: they are made all the same, for those who come later.
     pub(crate) async fn of(
         self: &Arc<Self>,
-        contents: Vec<Option<u32>>,
+        parts: Vec<Option<(u32, Window)>>,
         patience: Option<Duration>,
     ) -> Option<Vec<Option<Arc<Patch>>>> {
         let patches = Arc::clone(self);
         let making = tokio::spawn(async move {
             let mut found = Vec::new();
-            for content in contents {
-                found.push(match content {
-                    Some(content) => patches.get(content).await,
+            for part in parts {
+                found.push(match part {
+                    Some((content, window)) => patches.get(content, window).await,
                     None => None,
                 });
             }
@@ -150,33 +151,32 @@ impl<L: Library> Patches<L> {
     /// Makes all that there can be, one after the other; how many there are.
     pub(crate) async fn make_all(self: &Arc<Self>) -> usize {
         let mut made = 0;
-        for (number, _) in self.contents.iter().filter(|(_, needed)| needed.base.is_some()) {
-            let patches = self.of(vec![Some(number)], None).await.unwrap_or_default();
-            made += patches.iter().flatten().count();
+        for (number, needed) in self.contents.iter() {
+            let Some(base) = self.contents.base_of(needed) else { continue };
+            for window in Window::all(base.size, needed.content.size) {
+                let patches = self.of(vec![Some((number, window))], None).await;
+                made += patches.iter().flatten().flatten().count();
+            }
         }
         made
     }
 
-    /// The patch for the content with this number, if there is one.
-    async fn get(&self, number: u32) -> Option<Arc<Patch>> {
+    /// The patch for this part of the content with this number, if there is one.
+    async fn get(&self, number: u32, window: Window) -> Option<Arc<Patch>> {
         let needed = self.contents.get(number)?;
-        let base = match needed.base.as_ref()? {
-            PatchBase::Held { content, .. } => content,
-            PatchBase::Earlier(number) => &self.contents.get(*number)?.content,
-        };
-        if needed.content.size.max(base.size) > LARGEST {
-            return None;
-        }
-        let _turn = self.making.enter(number).await;
-        if let Some(kept) = self.kept(number) {
+        let base = self.contents.base_of(needed)?;
+        let part = (number, window.target.start);
+        let _turn = self.making.enter(part).await;
+        if let Some(kept) = self.kept(part) {
             return kept;
         }
-        let made = self.library.patch(key(base, &needed.content), async {
-            let mib = patch::memory(base.size, needed.content.size).div_ceil(1 << 20);
-            let mib = u32::try_from(mib).unwrap_or(MEMORY).min(MEMORY);
+        let made = self.library.patch(key(base, &needed.content, &window), async {
+            let len = |range: &Range<u64>| range.end - range.start;
+            let bytes = patch::memory(len(&window.base), len(&window.target));
+            let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(MEMORY).min(MEMORY);
             let permit = Arc::clone(&self.workshop.memory).acquire_many_owned(mib).await?;
-            let from = self.read_base(needed).await?;
-            let to = read(&*self.wanted, needed.image, &needed.content).await?;
+            let from = self.read_base(needed, window.base).await?;
+            let to = read(&*self.wanted, needed.image, &needed.content, window.target).await?;
             let maker = Arc::clone(&self.workshop.makers).acquire_owned().await?;
             let make = move || {
                 let _permits = (permit, maker);
@@ -192,34 +192,34 @@ impl<L: Library> Patches<L> {
                 None
             }
         };
-        self.keep(number, patch.clone());
+        self.keep(part, patch.clone());
         patch
     }
 
-    async fn read_base(&self, needed: &Needed) -> Result<Mapped, ReadError> {
+    async fn read_base(&self, needed: &Needed, bytes: Range<u64>) -> Result<Mapped, ReadError> {
         match &needed.base {
             Some(PatchBase::Held { place, content }) => {
                 let old = self.old.get_or_init(|| self.open_held()).await.as_ref();
                 let old = old.ok_or("the held image can't be read")?;
                 let place = self.place(place).ok_or("the held image is not known")?;
-                read(old, place, content).await
+                read(old, place, content, bytes).await
             }
             Some(PatchBase::Earlier(number)) => {
                 let earlier = self.contents.get(*number).ok_or("there is no such content")?;
-                read(&*self.wanted, earlier.image, &earlier.content).await
+                read(&*self.wanted, earlier.image, &earlier.content, bytes).await
             }
             None => Err("there is no base".into()),
         }
     }
 
-    fn kept(&self, number: u32) -> Option<Option<Arc<Patch>>> {
+    fn kept(&self, part: Part) -> Option<Option<Arc<Patch>>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(of, _)| *of == number).map(|(_, patch)| patch.clone())
+        kept.iter().find(|(of, _)| *of == part).map(|(_, patch)| patch.clone())
     }
 
-    fn keep(&self, number: u32, patch: Option<Arc<Patch>>) {
+    fn keep(&self, part: Part, patch: Option<Arc<Patch>>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back((number, patch));
+        kept.push_back((part, patch));
         while kept.len() > KEPT {
             kept.pop_front();
         }
@@ -257,12 +257,13 @@ fn held_bases(contents: &Contents) -> impl Iterator<Item = (&Place, &Content)> {
 }
 
 /// A name for the patch in the cache.
-fn key(base: &Content, target: &Content) -> Digest {
+fn key(base: &Content, target: &Content, window: &Window) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"skiff patch ");
     hash.update(patch::MAKER.to_le_bytes());
     hash.update(base.sha256);
     hash.update(target.sha256);
+    hash.update(window.target.start.to_le_bytes());
     hash.finish()
 }
 
@@ -270,9 +271,10 @@ async fn read(
     reader: &impl ReadContent,
     image: usize,
     content: &Content,
+    range: Range<u64>,
 ) -> Result<Mapped, ReadError> {
-    let mut bytes = Mapped::zeroed(usize::try_from(content.size)?)?;
-    let mut at = 0;
+    let mut bytes = Mapped::zeroed(usize::try_from(range.end - range.start)?)?;
+    let mut at = range.start;
     for step in bytes.chunks_mut(STEP) {
         reader.read(image, content, at, step).await?;
         at += step.len() as u64;

@@ -156,7 +156,7 @@ fn check_patch(base: &[u8], target: &[u8], cuts: [u8; 2]) {
     for (from, to) in [(0, cuts[0]), (cuts[0], cuts[1]), (cuts[1], patch.len())] {
         let mut script = Vec::new();
         Operation::BaseContent(0).write(|bytes| script.extend_from_slice(bytes));
-        patch.slice(from, to, &mut script);
+        patch.slice(from, to, 0, &mut script);
         if from < to {
             apply(&script, to - from, base, &mut made);
         }
