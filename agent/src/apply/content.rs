@@ -24,6 +24,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use skiff_protocol::script::Step;
 
+/// Bytes of a content that are gathered before they are written. A patch may be of a few dozen bytes at a time.
+const GATHER: usize = 16 * 1024;
+
 /// What the writer works on.
 #[derive(Debug)]
 pub struct Tables<'a> {
@@ -70,6 +73,8 @@ pub struct ContentWriter {
     begun_anew: bool,
     /// What patched packs refer to now.
     base: Base,
+    /// Room for [`Current::gathered`], between two of them.
+    room: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -82,7 +87,9 @@ struct Current {
     path: Vec<u8>,
     /// Offset in the content of the next byte.
     at: u64,
-    /// Hash of the bytes before `at`, if they came in order from the first one on.
+    /// Those before it that are not written yet.
+    gathered: Vec<u8>,
+    /// Hash of what is written, if it came in order from the first byte on.
     hash: Option<Sha256>,
     /// Some of its bytes were made out of a base.
     patched: bool,
@@ -92,8 +99,8 @@ struct Current {
 impl ContentWriter {
     /// A writer at the start of a content space, for those of its contents that are in this state.
     pub fn new(space: Space, takes: State) -> Self {
-        let (current, base) = Default::default();
-        Self { space, takes, current, next: 0, skip: 0, at: 0, begun_anew: false, base }
+        let (current, base, room) = Default::default();
+        Self { space, takes, current, next: 0, skip: 0, at: 0, begun_anew: false, base, room }
     }
 
     /// The content that the next byte belongs to, or a lower number.
@@ -143,10 +150,10 @@ impl ContentWriter {
         };
         let mut base = std::mem::take(&mut self.base);
         while left > 0 {
-            let bytes = base.read(at, left);
+            let mut bytes = base.read(at, left);
             if let Some((now, later)) = added.and_then(|added| added.split_at_checked(bytes.len()))
             {
-                bytes.iter_mut().zip(now).for_each(|(byte, add)| *byte = byte.wrapping_add(*add));
+                bytes = base.sum(now);
                 added = Some(later);
             }
             (at, left) = (at + bytes.len() as u64, left - bytes.len() as u64);
@@ -175,13 +182,15 @@ impl ContentWriter {
             let ends = now.len() == room;
             let mut current = self.current.take();
             if current.is_none() && row.state == self.takes {
-                current = open(tables, number, row, at)?;
+                let room = std::mem::take(&mut self.room);
+                current = open(tables, number, row, at, room)?;
             }
             match current {
                 Some(mut current) => {
                     current.patched |= patched;
-                    current.write(now)?;
+                    current.take(now, ends)?;
                     if ends {
+                        self.room = std::mem::take(&mut current.gathered);
                         self.begun_anew |= !current.close(tables)?;
                     } else {
                         self.current = Some(current);
@@ -198,9 +207,12 @@ impl ContentWriter {
     }
 
     /// Writes down how far it is, for a process that goes on with it.
-    pub fn note(&self, contents: &Contents) -> Result<(), ApplyError> {
-        match &self.current {
-            Some(current) => Ok(contents.put(current.number, &current.row)?),
+    pub fn note(&mut self, contents: &Contents) -> Result<(), ApplyError> {
+        match &mut self.current {
+            Some(current) => {
+                current.write_gathered()?;
+                Ok(contents.put(current.number, &current.row)?)
+            }
             None => Ok(()),
         }
     }
@@ -212,7 +224,9 @@ impl ContentWriter {
 
     /// Puts a content aside that is not complete.
     pub fn suspend(&mut self, contents: &Contents) -> Result<(), ApplyError> {
-        if let Some(current) = self.current.take() {
+        if let Some(mut current) = self.current.take() {
+            current.write_gathered()?;
+            self.room = std::mem::take(&mut current.gathered);
             self.next = current.number;
             self.skip = current.at;
             // Unless its files were removed meanwhile.
@@ -238,6 +252,7 @@ fn open(
     number: u32,
     row: ContentRow,
     at: u64,
+    gathered: Vec<u8>,
 ) -> Result<Option<Current>, ApplyError> {
     let mut next = row.first;
     while let Some(entry) = next {
@@ -258,7 +273,18 @@ fn open(
         let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
         let row = ContentRow { begun: true, ..row };
         let (patched, paced) = (false, Paced::default());
-        return Ok(Some(Current { number, row, file, entry, path, at, hash, patched, paced }));
+        return Ok(Some(Current {
+            number,
+            row,
+            file,
+            entry,
+            path,
+            at,
+            gathered,
+            hash,
+            patched,
+            paced,
+        }));
     }
     if row.first.is_none() {
         return Err(ApplyError::contradiction("a content belongs to no file"));
@@ -268,15 +294,37 @@ fn open(
 }
 
 impl Current {
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), ApplyError> {
+    /// Takes the next bytes, of which the last may be the content's last.
+    fn take(&mut self, bytes: &[u8], ends: bool) -> Result<(), ApplyError> {
+        if self.gathered.len() + bytes.len() > GATHER {
+            self.write_gathered()?;
+        }
+        let from = self.at;
+        self.at += bytes.len() as u64;
+        if bytes.len() >= GATHER || (ends && self.gathered.is_empty()) {
+            return self.write(from, bytes);
+        }
+        self.gathered.extend_from_slice(bytes);
+        if ends { self.write_gathered() } else { Ok(()) }
+    }
+
+    fn write_gathered(&mut self) -> Result<(), ApplyError> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let written = self.write(self.at - gathered.len() as u64, &gathered);
+        gathered.clear();
+        self.gathered = gathered;
+        written
+    }
+
+    fn write(&mut self, mut at: u64, mut bytes: &[u8]) -> Result<(), ApplyError> {
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
         while !bytes.is_empty() {
             let failed = |e| ApplyError::path("write", &self.path, e);
-            let written = rustix::io::pwrite(&self.file, bytes, self.at).map_err(failed)?;
+            let written = rustix::io::pwrite(&self.file, bytes, at).map_err(failed)?;
             self.paced.wrote(&self.file, written).map_err(failed)?;
-            self.at += written as u64;
+            at += written as u64;
             self.row.arrived += written as u64;
             bytes = &bytes[written..];
         }

@@ -9,9 +9,12 @@ use super::{Beneath, layer_of};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags, fstat};
 use skiff_protocol::script::Step;
+use std::ops::Range;
 
 /// Bytes of a base that are in memory.
 const BUFFER: usize = 16 * 1024;
+/// Bytes that are read at least: most steps are of a few dozen, and the next one is likely to go on close behind.
+const AHEAD: usize = 4 * 1024;
 
 /// The layers of the held images that patches may refer to, top first; none of an image that they don't refer to.
 #[derive(Debug, Default)]
@@ -35,7 +38,12 @@ impl Bases {
 #[derive(Debug, Default)]
 pub(super) struct Base {
     file: Option<OwnedFd>,
+    /// Bytes of it, and where the first of them is.
     buffer: Vec<u8>,
+    from: u64,
+    /// The part of the buffer that was read last.
+    last: Range<usize>,
+    sum: Vec<u8>,
 }
 
 impl Base {
@@ -43,6 +51,7 @@ impl Base {
     pub(super) fn name(&mut self, tables: &mut Tables<'_>, content: u32, step: &Step<'_>) {
         // The one before is not kept open for nothing.
         self.file = None;
+        self.buffer.clear();
         self.file = match *step {
             Step::BaseHeld { image, path: b"" } => {
                 first_entry(tables, content).and_then(|(_, path)| tables.bases.open(image, &path))
@@ -54,19 +63,43 @@ impl Base {
     }
 
     /// At most so many of its bytes from `at` on, or zeros.
-    pub(super) fn read(&mut self, at: u64, len: u64) -> &mut [u8] {
-        self.buffer.resize(BUFFER, 0);
+    pub(super) fn read(&mut self, at: u64, len: u64) -> &[u8] {
         let len = usize::try_from(len).unwrap_or(BUFFER).min(BUFFER);
-        let bytes = &mut self.buffer[..len];
+        let place = |base: &Self| {
+            let first = usize::try_from(at.checked_sub(base.from)?).ok()?;
+            let place = first..first.checked_add(len)?;
+            (place.end <= base.buffer.len()).then_some(place)
+        };
+        self.last = match place(self) {
+            Some(place) => place,
+            None => {
+                self.load(at, len.max(AHEAD));
+                0..len
+            }
+        };
+        &self.buffer[self.last.clone()]
+    }
+
+    /// What was read last with these added, which are as many.
+    pub(super) fn sum(&mut self, added: &[u8]) -> &[u8] {
+        let pairs = self.buffer[self.last.clone()].iter().zip(added);
+        self.sum.clear();
+        self.sum.extend(pairs.map(|(byte, add)| byte.wrapping_add(*add)));
+        &self.sum
+    }
+
+    fn load(&mut self, at: u64, len: usize) {
+        self.from = at;
+        self.buffer.resize(len, 0);
         let mut done = 0;
         while let (Some(file), true) = (&self.file, done < len) {
-            match rustix::io::pread(file, &mut bytes[done..], at + done as u64) {
+            match rustix::io::pread(file, &mut self.buffer[done..], at + done as u64) {
                 Ok(read) if read > 0 => done += read,
-                _ => self.file = None,
+                Ok(_) => break,
+                Err(_) => self.file = None,
             }
         }
-        bytes[done..].fill(0);
-        bytes
+        self.buffer[done..].fill(0);
     }
 }
 
