@@ -45,7 +45,7 @@ done
 if $small; then
     options=(--no-default-features --config 'profile.release.package.sha2.opt-level=3')
 elif [[ $package == skiff ]]; then
-    options=(--config 'target."cfg(target_env = \"musl\")".rustflags=["--cfg=sha2_backend=\"soft\"", "--cfg=sha2_backend_soft=\"compact\""]')
+    options=(--config 'profile.release.package.sha2.rustflags=["--cfg=sha2_backend=\"soft\"", "--cfg=sha2_backend_soft=\"compact\""]')
 fi
 
 "$here/install.sh"
