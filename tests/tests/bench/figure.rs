@@ -25,10 +25,11 @@ pub(super) fn tables() {
     let mut found: Vec<Vec<Run>> = ways.iter().map(|_| Vec::new()).collect();
     let mut curl = Vec::new();
     for turn in 0..runs {
-        curl.push(ground.curl(opened.all.gzip));
+        if turn % 2 == 0 {
+            curl.push(ground.curl(opened.all.gzip));
+        }
         for (way, found) in ways.iter().zip(&mut found) {
-            // What brings everything takes long, and hardly differs: it is measured in the first turn of four.
-            if !way.is_whole() || turn % 4 == 0 {
+            if turn % way.turns() == 0 {
                 found.push(match way {
                     Way::Local => ground.start_stocked(pair, &stocked),
                     way => ground.start(pair, &merged, *way, false),

@@ -37,9 +37,13 @@ pub enum Way<'p> {
 }
 
 impl Way<'_> {
-    /// Whether everything is brought before the start.
-    pub fn is_whole(self) -> bool {
-        matches!(self, Self::Stock | Self::Merged | Self::Eager)
+    /// It is measured in the first of so many turns. What fills the link for a minute hardly differs.
+    pub fn turns(self) -> usize {
+        match self {
+            Self::Stock | Self::Merged => 5,
+            Self::Eager => 4,
+            _ => 1,
+        }
     }
 
     /// For tables.
