@@ -28,7 +28,7 @@ fn hash(bytes: &[u8]) -> Option<u64> {
     Some((first.rotate_left(31) ^ second).wrapping_mul(0xD6E8_FEB8_6659_FD93))
 }
 
-/// Bytes of the index of so many.
+/// Bytes that the index of a base of so many takes at most.
 pub fn memory(base: u64) -> u64 {
     // Places, and as many heads as half of them, or a little more.
     let blocks = base.min(BLOCKS as u64);
@@ -66,5 +66,19 @@ impl Index {
             .take_while(|&number| number != NONE)
             .take(MOST)
             .filter_map(|number| Some(usize::try_from(number).ok()? * self.step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_no_more_memory_than_it_says() {
+        for len in [0, 15, 1000, 1 << 20, BLOCKS - 1, BLOCKS, BLOCKS + 1, 3 * BLOCKS] {
+            let index = Index::new(&vec![7; len]);
+            let bytes = 4 * (index.heads.len() + index.next.len()) as u64;
+            assert!(bytes <= memory(len as u64), "{len} bytes: {bytes}");
+        }
     }
 }

@@ -173,7 +173,7 @@ pub struct Writer {
     len: u64,
     position: u64,
     script: Vec<u8>,
-    /// Bytes that it may have.
+    /// Bytes that it may have; none once it would have had more.
     most: usize,
     sums: Vec<u8>,
 }

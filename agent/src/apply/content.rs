@@ -5,58 +5,21 @@
 //! when it is complete compares the digest, sets the metadata, and copies it to the other files
 //! that have it. A content whose bytes arrived in another order is hashed from the disk. One that was made out of a base
 //! and is wrong begins anew, as that base may be.
-//!
-//! Files that stand already are filled in place ([`Files::Standing`]): what is done for a new file is done for
-//! them, and then their leases are given up.
 
 use super::entry::create_file;
+use super::files::{Files, Tables, complete, standing};
 use super::hash::{PIECE, hash_file};
-use super::local::copy_bytes;
-use super::metadata;
-use super::patch::{Base, Bases};
-use super::{ApplyError, ApplyTrouble, Beneath, Writeback, layer_of, printable};
-use crate::cold::Cold;
+use super::patch::Base;
+use super::{ApplyError, ApplyTrouble, layer_of, printable};
 use crate::sha256::Sha256;
-use crate::spool::{ContentRow, Contents, Entries, EntryId, Space, State};
-use crate::sync::{self, Paced};
+use crate::spool::{ContentRow, Contents, EntryId, Space, State};
+use crate::sync::Paced;
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 use skiff_protocol::script::Step;
 
 /// Bytes of a content that are gathered before they are written. A patch may be of a few dozen bytes at a time.
 const GATHER: usize = 16 * 1024;
-
-/// What the writer works on.
-#[derive(Debug)]
-pub struct Tables<'a> {
-    /// The plan's contents.
-    pub contents: &'a Contents,
-    /// The layers' entries.
-    pub entries: &'a mut Entries,
-    /// The layers' directories, by number.
-    pub layers: &'a mut [Beneath],
-    /// What patches refer to.
-    pub bases: &'a Bases,
-    /// How files come about.
-    pub files: Files<'a>,
-}
-
-/// How files come about.
-#[derive(Debug)]
-pub enum Files<'a> {
-    /// They are made. What was written last is brought to the disk.
-    New(&'a mut Writeback),
-    /// They stand as placeholders, which are filled; those that are cold through the descriptor that has
-    /// the lease.
-    Standing {
-        /// The cold ones.
-        cold: &'a mut Cold,
-        /// Whether the journal is relied upon: a content is then done only when it is known to be on the
-        /// disk.
-        relied: bool,
-    },
-}
 
 /// Where the writer stands.
 #[derive(Debug)]
@@ -73,8 +36,6 @@ pub struct ContentWriter {
     begun_anew: bool,
     /// What patched packs refer to now.
     base: Base,
-    /// Room for [`Current::gathered`], between two of them.
-    room: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -99,8 +60,8 @@ struct Current {
 impl ContentWriter {
     /// A writer at the start of a content space, for those of its contents that are in this state.
     pub fn new(space: Space, takes: State) -> Self {
-        let (current, base, room) = Default::default();
-        Self { space, takes, current, next: 0, skip: 0, at: 0, begun_anew: false, base, room }
+        let (current, base) = Default::default();
+        Self { space, takes, current, next: 0, skip: 0, at: 0, begun_anew: false, base }
     }
 
     /// The content that the next byte belongs to, or a lower number.
@@ -182,15 +143,13 @@ impl ContentWriter {
             let ends = now.len() == room;
             let mut current = self.current.take();
             if current.is_none() && row.state == self.takes {
-                let room = std::mem::take(&mut self.room);
-                current = open(tables, number, row, at, room)?;
+                current = open(tables, number, row, at)?;
             }
             match current {
                 Some(mut current) => {
                     current.patched |= patched;
                     current.take(now, ends)?;
                     if ends {
-                        self.room = std::mem::take(&mut current.gathered);
                         self.begun_anew |= !current.close(tables)?;
                     } else {
                         self.current = Some(current);
@@ -226,7 +185,6 @@ impl ContentWriter {
     pub fn suspend(&mut self, contents: &Contents) -> Result<(), ApplyError> {
         if let Some(mut current) = self.current.take() {
             current.write_gathered()?;
-            self.room = std::mem::take(&mut current.gathered);
             self.next = current.number;
             self.skip = current.at;
             // Unless its files were removed meanwhile.
@@ -252,7 +210,6 @@ fn open(
     number: u32,
     row: ContentRow,
     at: u64,
-    gathered: Vec<u8>,
 ) -> Result<Option<Current>, ApplyError> {
     let mut next = row.first;
     while let Some(entry) = next {
@@ -272,19 +229,9 @@ fn open(
         };
         let hash = (at == 0 && row.arrived == 0).then(Sha256::new);
         let row = ContentRow { begun: true, ..row };
-        let (patched, paced) = (false, Paced::default());
-        return Ok(Some(Current {
-            number,
-            row,
-            file,
-            entry,
-            path,
-            at,
-            gathered,
-            hash,
-            patched,
-            paced,
-        }));
+        let (gathered, patched, paced) = Default::default();
+        let new = Current { number, row, file, entry, path, at, gathered, hash, patched, paced };
+        return Ok(Some(new));
     }
     if row.first.is_none() {
         return Err(ApplyError::contradiction("a content belongs to no file"));
@@ -355,104 +302,5 @@ impl Current {
             return Err(ApplyTrouble::WrongContent { path, digest: self.row.sha256 }.into());
         }
         Ok(false)
-    }
-}
-
-/// A file that stands: through its lease, if it is under one. Nothing if its image was removed.
-fn standing(
-    cold: &Cold,
-    entry: EntryId,
-    layer: &Beneath,
-    path: &[u8],
-) -> Result<Option<OwnedFd>, ApplyError> {
-    let failed = |e| ApplyError::path("open", path, e);
-    if let Some(file) = cold.file(entry).map_err(failed)? {
-        return Ok(Some(file));
-    }
-    // Without O_NONBLOCK it could wait for itself.
-    match layer.open(path, OFlags::RDWR | OFlags::NONBLOCK) {
-        Ok(file) => Ok(Some(file)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(e) => Err(failed(e)),
-    }
-}
-
-/// A verified content stands in the file of one of its entries: sets that file's metadata, and makes or
-/// fills the other files that have the content.
-pub fn complete(
-    tables: &mut Tables<'_>,
-    number: u32,
-    mut row: ContentRow,
-    source: EntryId,
-    file: OwnedFd,
-) -> Result<(), ApplyError> {
-    let mut at = row.first;
-    while let Some(entry) = at {
-        let size = (entry != source).then_some(row.size);
-        at = make_copy(tables, entry, size, &file)?;
-    }
-    row.state = match &mut tables.files {
-        Files::New(writeback) => {
-            writeback.take(file, row.size).map_err(ApplyError::writeback)?;
-            State::Done
-        }
-        Files::Standing { relied: false, .. } => State::Done,
-        Files::Standing { cold, relied: true } => {
-            cold.fill(number, row.size);
-            State::Filled
-        }
-    };
-    // First the journal, then the leases: what is open to others is never filled again.
-    tables.contents.put(number, &row)?;
-    let mut at = row.first;
-    while let (Some(entry), Files::Standing { cold, .. }) = (at, &mut tables.files) {
-        let stored = tables.entries.get(entry)?;
-        let path = stored.entry.suffix;
-        cold.give_up(entry).map_err(|e| ApplyError::path("open to others", path, e))?;
-        at = stored.next;
-    }
-    Ok(())
-}
-
-/// Sets the metadata of an entry's file; if a size is given, copies to it first.
-fn make_copy(
-    tables: &mut Tables<'_>,
-    entry: EntryId,
-    size: Option<u64>,
-    from: &OwnedFd,
-) -> Result<Option<EntryId>, ApplyError> {
-    let stored = tables.entries.get(entry)?;
-    let (path, meta) = (stored.entry.suffix, &stored.entry.meta);
-    let Some(size) = size else {
-        metadata::set(from, path, meta)?;
-        tables.files.written(from).map_err(ApplyError::writeback)?;
-        return Ok(stored.next);
-    };
-    let layer = layer_of(tables.layers, stored.layer)?;
-    let to = match &tables.files {
-        Files::New(_) => create_file(layer, path)?,
-        Files::Standing { cold, .. } => match standing(cold, entry, layer, path)? {
-            Some(file) => file,
-            None => return Ok(stored.next),
-        },
-    };
-    copy_bytes(from, &to, size).map_err(|e| ApplyError::path("copy to", path, e))?;
-    metadata::set(&to, path, meta)?;
-    let next = stored.next;
-    match &mut tables.files {
-        Files::New(writeback) => writeback.take(to, size),
-        files => files.written(&to),
-    }
-    .map_err(ApplyError::writeback)?;
-    Ok(next)
-}
-
-impl Files<'_> {
-    /// A file that stood is complete. It is not kept open for writing, so that it can be executed.
-    fn written(&self, file: &OwnedFd) -> rustix::io::Result<()> {
-        match self {
-            Self::New(_) => Ok(()),
-            Self::Standing { .. } => sync::begin(file),
-        }
     }
 }

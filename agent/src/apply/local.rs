@@ -3,14 +3,14 @@
 //! Files are opened with `O_NONBLOCK`: a held file that is not hydrated yet is under a lease of
 //! the agent itself, and a plain open would wait for itself. `EAGAIN` then means "cold, no source".
 
-use super::content::{Tables, complete};
+use super::copy::copy_bytes;
 use super::entry::create_file;
+use super::files::{Tables, complete};
 use super::hash::{PIECE, hash_file};
 use super::{ApplyError, Beneath, layer_of};
 use crate::spool::{ContentRow, Origin, State};
-use crate::sync::{CHUNK, Paced};
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, OFlags, copy_file_range, fstat, ioctl_ficlone};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 
 /// Makes every file whose content is held. `held` has, for each image of the request, its
@@ -98,47 +98,4 @@ fn copy_checked(
     rustix::fs::unlinkat(parent, name, rustix::fs::AtFlags::empty())
         .map_err(|e| ApplyError::path("remove", target, e))?;
     Ok(false)
-}
-
-/// Copies `size` bytes from the start of one file to the start of another: shares the blocks
-/// where the file system can (`FICLONE`), copies within the kernel where it can
-/// (`copy_file_range`), else reads and writes. `EIO` if the source is too short.
-pub fn copy_bytes(from: &OwnedFd, to: &OwnedFd, size: u64) -> rustix::io::Result<()> {
-    if ioctl_ficlone(to, from).is_ok() {
-        return Ok(());
-    }
-    let paced = Paced::default();
-    let (mut read_at, mut write_at) = (0, 0);
-    while write_at < size {
-        let rest = usize::try_from((size - write_at).min(CHUNK)).unwrap_or(PIECE);
-        match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), rest) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(copied) => paced.wrote(to, copied)?,
-            Err(Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP) => {
-                return copy_by_hand(from, to, write_at, size);
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-fn copy_by_hand(from: &OwnedFd, to: &OwnedFd, mut at: u64, size: u64) -> rustix::io::Result<()> {
-    let paced = Paced::default();
-    let mut buffer = vec![0; PIECE];
-    while at < size {
-        let rest = usize::try_from(size - at).unwrap_or(PIECE).min(PIECE);
-        let read = rustix::io::pread(from, &mut buffer[..rest], at)?;
-        if read == 0 {
-            return Err(Errno::IO);
-        }
-        let mut piece = &buffer[..read];
-        while !piece.is_empty() {
-            let written = rustix::io::pwrite(to, piece, at)?;
-            paced.wrote(to, written)?;
-            at += written as u64;
-            piece = &piece[written..];
-        }
-    }
-    Ok(())
 }

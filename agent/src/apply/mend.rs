@@ -14,7 +14,7 @@
 //! does when it copies up; the times of directories are set again at the end.
 
 use super::compare::{Listing, WRONG};
-use super::content::Tables;
+use super::files::Tables;
 use super::metadata::{self, Attributes};
 use super::{ApplyError, Beneath, layer_of, make_entry};
 use crate::spool::{ContentRow, Entries, Origin, PathQueue, State};

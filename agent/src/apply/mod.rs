@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! entry   ──▶ entry     makes directories, links, devices, whiteouts at once; files later
-//! content ──▶ content   writes a file as its bytes arrive, checks SHA-256, copies to its twins
+//! content ──▶ content   writes a file as its bytes arrive, checks SHA-256
+//!             files     new files and those that stand; a complete one is copied to its twins
 //!             local     the same from a file of a held image
 //!             patch     what a patched pack makes a content out of
 //!             take_over the same from a file of an earlier pull that did not end
@@ -12,6 +13,7 @@
 //!             compare   a tree that stands, with its table of contents
 //!             mend      makes anew what is wrong of it
 //!             hash      a file's digest, read back
+//!             copy      from file to file, within the kernel
 //!             beneath   no path from the network leads out of the layer's directory
 //!             writeback keeps small what is not on the disk yet
 //!             metadata  owner, attributes, mode, times, in the order that loses none of them
@@ -23,7 +25,9 @@
 mod beneath;
 mod compare;
 mod content;
+mod copy;
 mod entry;
+mod files;
 mod finish;
 mod hash;
 mod local;
@@ -37,8 +41,9 @@ mod writeback;
 
 pub use beneath::{Beneath, open_directory};
 pub use compare::{Compared, Listing, compare};
-pub use content::{ContentWriter, Files, Tables};
+pub use content::ContentWriter;
 pub use entry::make_entry;
+pub use files::{Files, Tables};
 pub use finish::finish;
 pub use local::copy_held;
 pub use mend::{mend, prepare};

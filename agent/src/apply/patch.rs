@@ -4,7 +4,7 @@
 //! place, the content's digest is wrong, and the content is asked for again without patches ([`super::ContentWriter`]).
 //! Files are opened as [`super::copy_held`] opens them.
 
-use super::content::Tables;
+use super::files::Tables;
 use super::{Beneath, layer_of};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags, fstat};

@@ -7,10 +7,10 @@
 //! Both tables are on the disk and in the order of their own numbers. So some thousand rows of the earlier one at
 //! a time are sorted in memory, and all of ours are looked up among them.
 
-use super::content::{Tables, complete};
+use super::copy::copy_bytes;
 use super::entry::create_file;
+use super::files::{Tables, complete};
 use super::hash::{PIECE, hash_file};
-use super::local::copy_bytes;
 use super::metadata::clear_xattrs;
 use super::{ApplyError, Beneath, layer_of};
 use crate::spool::{ContentRow, Contents, Entries, EntryId, State};
