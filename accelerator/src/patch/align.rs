@@ -23,7 +23,7 @@ pub struct Stretch {
 /// Most bytes that are compared to choose among candidates.
 const LOOK: usize = 256;
 /// By so many bytes another place has to match better than the one at hand.
-const BETTER: usize = 8;
+const BETTER: usize = 6;
 
 /// Bytes that are equal at the beginning of both.
 pub fn common(a: &[u8], b: &[u8]) -> usize {

@@ -17,19 +17,21 @@
 //!
 //! What packs of 1 MiB take (MB, contents in the order of their paths; `examples/patches.rs` measures that):
 //!
-//! | update | changed | `zstd -19` | `zstd -19 --patch-from` | 6 | 9 | 12 | zstd 19 |
-//! |---|---|---|---|---|---|---|---|
-//! | nginx | 29.2 | 8.9 | 1.4 | 1.05 | 1.02 | 0.97 | 0.95 |
-//! | gateway, arm64 | 5.9 | | | 1.18 | 1.17 | 1.14 | 1.06 |
-//! | node-red | 120.1 | 33.7 | 6.7 | 6.57 | | | 5.58 |
-//! | mariadb | 232.2 | 22.7 | 12.0 | 7.17 | | | 6.23 |
+//! | update | changed | 6 | 9 | zstd 7 | zstd 19 |
+//! |---|---|---|---|---|---|
+//! | nginx | 29.2 | 1.03 | 0.97 | 1.03 | 0.89 |
+//! | gateway, arm64 | 5.9 | 1.17 | 1.15 | 1.14 | 1.04 |
+//! | gateway, ARMv7 | 5.8 | 1.26 | 1.25 | 1.24 | 1.13 |
+//! | node-red | 120.1 | 6.65 | 6.30 | 6.28 | 5.40 |
+//! | mariadb | 232.2 | 6.90 | 6.58 | 6.74 | 5.76 |
 //!
-//! zstd's own columns are of an earlier measurement. Scripts in sections (all heads of a pack, then all that is added, then all
+//! What `write` and `align` know of when a run is worth an operation was tried on these: heads are noise to a compressor, and zeros
+//! are nothing, so that only long runs are copied. Scripts in sections (all heads of a pack, then all that is added, then all
 //! that is inserted) were 4 to 7 % shorter for the first two, by encoder, and 4 % for the others; groups of operations that fit
 //! 32 KiB, 1 to 2 %. Sections would have an agent keep the script of a pack in memory, up to 2 MiB and more, where it now keeps
 //! nothing.
 //!
-//! Of a large base not every block is in the index. That costs no bytes (mariadb's packs got 0.7 % shorter), and less time, since more of
+//! Of a large base not every block is in the index. That costs no bytes (mariadb's packs got 0.7 % shorter), and takes less time, since more of
 //! the index is in the processor's cache: 1.3 to 1.8 times as many bytes a second. A large content is patched in parts
 //! ([`Window`]), each as if it were a content of its own. Memory for one: the two, the index (48 MiB at most), and the script, which is
 //! hardly longer than the target: never more than three times the larger and 64 MiB.
@@ -48,7 +50,7 @@ pub use window::Window;
 use write::Operations;
 
 /// Of what is cached under a name: another maker makes other patches.
-pub const MAKER: u32 = 2;
+pub const MAKER: u32 = 3;
 
 /// The patch that makes `target` out of `base`; `None` if it would not pay. Equal bytes give equal patches.
 pub fn make(base: &[u8], target: &[u8]) -> Option<Patch> {
