@@ -40,7 +40,7 @@ pub struct Images {
     registry: Arc<Registry>,
     ingest: Arc<Ingest>,
     asked: Asked,
-    made: Made,
+    made: Arc<Made>,
     segments: Arc<Segments>,
     predicting: SingleFlight<Digest>,
     /// Nobody else has these caches.
@@ -122,7 +122,7 @@ impl Images {
             registry,
             ingest,
             asked: Asked::default(),
-            made: Made::new(packs),
+            made: Arc::new(Made::new(packs)),
             segments,
             predicting: SingleFlight::default(),
             _place: place,
@@ -148,6 +148,11 @@ impl Images {
     /// The images that are being looked at for what they start with.
     pub(crate) fn predicting(&self) -> &SingleFlight<Digest> {
         &self.predicting
+    }
+
+    /// Packs and patches.
+    pub fn made(&self) -> &Arc<Made> {
+        &self.made
     }
 
     /// Whether there is room for patches that nobody waits for.

@@ -12,6 +12,7 @@ use skiff_accelerator::library::{Images, OpenError};
 use skiff_accelerator::meter::Meter;
 use skiff_accelerator::packs::encoding::Levels;
 use skiff_accelerator::registry::platform::{Platform, PlatformError};
+use skiff_accelerator::serve::idle::Idle;
 use skiff_accelerator::serve::refusal::Refusal;
 use skiff_accelerator::serve::{Service, bind};
 use skiff_accelerator::store::{Store, StoreError};
@@ -214,6 +215,8 @@ async fn serve(
     if let Some(tls) = tls {
         service = service.over(tls);
     }
+    let again = |level| Idle::start(images.made(), service.metrics(), service.idleness(), level);
+    let _idle = levels.again().map(again);
     let watch = Watch::start(&images, service.metrics(), service.workshop(), options);
     let reports = take::routes(&images, service.metrics(), traces);
     service.with(watch.routes()).with_guarded(reports).run(listener, stop).await;

@@ -32,7 +32,7 @@ pub struct Plan {
     pub content_bytes: u64,
     /// Bytes of the answer's frames from this one on, and with it; without HTTP's own bytes.
     pub wire_bytes: u64,
-    /// Whether `wire_bytes` is exact rather than an estimate.
+    /// Whether `wire_bytes` is exact rather than an estimate. A pack that the accelerator makes shorter meanwhile is less.
     pub exact: bool,
 }
 

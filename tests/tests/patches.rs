@@ -77,6 +77,29 @@ fn what_changed_is_sent_and_not_the_rest() {
 }
 
 #[test]
+fn packs_get_shorter_when_nothing_else_is_to_be_done() {
+    let ground = Ground::new(&["--idle-zstd-level", "19"]);
+    let pulled = |name: &str| {
+        let root = ground.sandbox.directory(name);
+        let pull =
+            Skiff::root(&ground.sandbox, &root).pull(&["like:v2"], &ground.accelerator.url());
+        pull.ok(name).number("pack_bytes")
+    };
+    let fresh = pulled("before");
+    let (_, update) = ground.update(|_| {});
+    let saved = ground.accelerator.wait_for_idle_work();
+    let fresh_saved = fresh - pulled("after");
+    // This compares what comes with what came before, byte for byte.
+    let (requests, shorter) = ground.update(|_| {});
+    let update_saved = update - shorter;
+    println!("{fresh_saved} of {fresh} and {update_saved} of {update} bytes less, {saved} in all");
+    assert_eq!(requests, 1);
+    assert!(fresh_saved > 0 && update_saved > 0);
+    // The first version's packs were compressed again, too.
+    assert!(saved > fresh_saved + update_saved);
+}
+
+#[test]
 fn a_base_that_was_changed_is_survived() {
     type Change = fn(&Path);
     let changes: [(&str, Change); 4] = [

@@ -7,6 +7,7 @@ skiff-accelerator: deltas of container images, beside an OCI registry
 Usage:
   skiff-accelerator serve  --registry REGISTRY --data DIR [--listen ADDR:PORT]
                            [--database URL] [--cache-bytes N] [--level N] [--zstd-level N]
+                           [--idle-zstd-level N]
                            [--platform OS/ARCH[/VARIANT]]... [--poll SECONDS] [--no-traces]
                            [--tls-cert FILE --tls-key FILE [--tls-client-ca FILE]] [--policy FILE]
                            [--sign-key FILE]...
@@ -61,6 +62,8 @@ Options:
   --cache-bytes N      most bytes of cached layers and packs, each; default 8 GiB
   --level N            how hard packs are compressed for agents without zstd, 1 to 12; default 6
   --zstd-level N       how hard for the others, 1 to 19; default 7
+  --idle-zstd-level N  how hard these packs are compressed again, on one processor, once no pack was made
+                       for 10 seconds, 1 to 19, or 0 for not at all; default 19
   -h, --help           this text
   -V, --version        the version
 

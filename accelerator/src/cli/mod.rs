@@ -189,7 +189,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
     let mut values = Vec::new();
     let (mut registry, mut data, mut database) = (None, None, None);
     let mut cache_bytes = CACHE_BYTES;
-    let (mut listen, mut level, mut zstd_level) = (None, None, None);
+    let (mut listen, mut level, mut zstd_level, mut idle_level) = (None, None, None, None);
     let mut ahead = Ahead::default();
     let (mut compose, mut json) = (None, false);
     let (mut application, mut class, mut no_traces) = (None, None, false);
@@ -232,6 +232,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
                 zstd_level = Some(parser.value()?.parse_with(|text| match text.parse() {
                     Ok(level @ 1..=19) => Ok(level),
                     _ => Err("it has to be 1 to 19"),
+                })?);
+            }
+            Long("idle-zstd-level") => {
+                idle_level = Some(parser.value()?.parse_with(|text| match text.parse() {
+                    Ok(level @ 0..=19) => Ok(level),
+                    _ => Err("it has to be 0 to 19"),
                 })?);
             }
             Value(value) => values.push(value.string()?),
@@ -279,13 +285,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             levels: Levels {
                 deflate: level.unwrap_or(Levels::default().deflate),
                 zstd: zstd_level.unwrap_or(Levels::default().zstd),
+                idle: idle_level.unwrap_or(Levels::default().idle),
             },
             ahead,
             traces: !no_traces,
             security,
         }),
-        "ingest" if listen.is_some() || level.or(zstd_level).is_some() || ahead.poll.is_some() => {
-            Err("`ingest` takes none of --listen, --level, --zstd-level and --poll".into())
+        "ingest"
+            if listen.is_some()
+                || level.or(zstd_level).or(idle_level).is_some()
+                || ahead.poll.is_some() =>
+        {
+            let text = "`ingest` takes none of --listen, --level, --zstd-level, --idle-zstd-level and --poll";
+            Err(text.into())
         }
         "ingest" if ahead.platforms.len() > 1 => Err("`ingest` takes one --platform".into()),
         "ingest" if images.is_empty() => Err("`ingest` needs an image, like `nginx:1.27`".into()),

@@ -15,12 +15,12 @@ fn commands_are_read() {
     };
     assert_eq!(
         parsed(
-            "serve --registry oci:/images --data=/data --listen [::1]:0 --level 12 --zstd-level 19"
+            "serve --registry oci:/images --data=/data --listen [::1]:0 --level 12 --zstd-level 9 --idle-zstd-level 0"
         ),
         Ok(Command::Serve {
             common,
             listen: "[::1]:0".parse().unwrap(),
-            levels: Levels { deflate: 12, zstd: 19 },
+            levels: Levels { deflate: 12, zstd: 9, idle: 0 },
             ahead: Ahead::default(),
             traces: true,
             security: Security::default(),

@@ -1,7 +1,7 @@
 //! Cutting: which bytes a pack holds, its name in the cache, and the reading of those bytes.
 
 use super::encoding::Encoding;
-use super::framed::Pack;
+use super::framed::{Form, Pack};
 use crate::mapped::Mapped;
 use crate::patch::{self, Patch, Window};
 use crate::plan::contents::Contents;
@@ -197,7 +197,8 @@ impl<R: ReadContent> Cutter<R> {
             Filling::Script(script) => (script, true),
         };
         let encoded = self.encoding.encode(bytes).map_err(PackError::Memory)?;
-        Pack::new(&encoded, is_script).map_err(PackError::Memory)
+        let form = Form { is_script, is_quick: self.encoding.codec == Codec::Zstd };
+        Pack::new(&encoded, form).map_err(PackError::Memory)
     }
 
     /// Brings together what a pack holds, with the patches that there are for each of its [pieces](Self::may_be_patched). What no

@@ -16,11 +16,13 @@ pub struct Levels {
     pub deflate: i32,
     /// zstd's level, 1 to 19.
     pub zstd: i32,
+    /// zstd's level of packs that are compressed again when nothing else is to be done, 1 to 19; 0 if none are.
+    pub idle: i32,
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { deflate: 6, zstd: 7 }
+        Self { deflate: 6, zstd: 7, idle: zstd::BEST }
     }
 }
 
@@ -31,6 +33,11 @@ impl Levels {
             true => Encoding { codec: Codec::Zstd, level: self.zstd },
             false => Encoding { codec: Codec::Deflate, level: self.deflate },
         }
+    }
+
+    /// zstd's level of packs that are compressed again, if that may make them shorter.
+    pub fn again(self) -> Option<i32> {
+        (self.idle > self.zstd).then_some(self.idle)
     }
 }
 
@@ -100,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_device_gets_what_it_decodes() {
-        let levels = Levels { deflate: 5, zstd: 7 };
+        let levels = Levels { deflate: 5, zstd: 7, idle: 19 };
         let (deflate, zstd) = (Codecs::DEFLATE, Codecs::ZSTD);
         let later = Codecs(1 << 20);
         for (decodes, codec, level) in [

@@ -8,26 +8,35 @@ use skiff_protocol::frame::{HEADER_LEN, Header, Kind};
 use skiff_protocol::limits::MAX_PAYLOAD;
 use std::sync::{Arc, Weak};
 
+/// What is encoded, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Form {
+    /// A script, not the pack's own bytes.
+    pub is_script: bool,
+    /// Quickly: when there is time it is worth compressing it again ([`super::again`]).
+    pub is_quick: bool,
+}
+
 /// PackData frames.
 #[derive(Debug, Clone)]
 pub struct Pack {
     frames: Arc<Mapped>,
-    is_script: bool,
+    form: Form,
 }
 
 /// A pack that lives as long as somebody sends it.
 #[derive(Debug)]
 pub struct WeakPack {
     frames: Weak<Mapped>,
-    is_script: bool,
+    form: Form,
 }
 
 impl Pack {
-    /// Encoded bytes, of the pack's bytes or of a script, in frames.
+    /// Encoded bytes, in frames.
     ///
     /// # Errors
     /// The system has no memory.
-    pub fn new(encoded: &[u8], is_script: bool) -> std::io::Result<Self> {
+    pub fn new(encoded: &[u8], form: Form) -> std::io::Result<Self> {
         let len = usize::try_from(sliced_len(encoded.len())).unwrap_or(usize::MAX);
         let mut frames = Mapped::zeroed(len)?;
         let mut rest = &mut frames[..];
@@ -37,22 +46,41 @@ impl Pack {
             rest = behind;
         })
         .map_err(std::io::Error::other)?;
-        Ok(Self::of_frames(frames, is_script))
+        Ok(Self::of_frames(frames, form))
     }
 
     /// From what [`frames`](Self::frames) gave.
-    pub fn of_frames(frames: Mapped, is_script: bool) -> Self {
-        Self { frames: Arc::new(frames), is_script }
+    pub fn of_frames(frames: Mapped, form: Form) -> Self {
+        Self { frames: Arc::new(frames), form }
     }
 
-    /// Whether what is encoded is a script.
-    pub fn is_script(&self) -> bool {
-        self.is_script
+    /// What is encoded, and how.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The same frames, for which another form is said.
+    pub fn with_form(self, form: Form) -> Self {
+        Self { form, ..self }
     }
 
     /// The frames, without a copy.
     pub fn frames(&self) -> Bytes {
         Bytes::from_owner(self.clone())
+    }
+
+    /// What the frames carry.
+    ///
+    /// # Errors
+    /// The system has no memory.
+    pub fn encoded(&self) -> std::io::Result<Mapped> {
+        let len = usize::try_from(self.encoded_len()).unwrap_or(usize::MAX);
+        let mut encoded = Mapped::zeroed(len)?;
+        let frames = self.frames.chunks(HEADER_LEN + MAX_PAYLOAD);
+        for (to, frame) in encoded.chunks_mut(MAX_PAYLOAD).zip(frames) {
+            to.copy_from_slice(&frame[HEADER_LEN..]);
+        }
+        Ok(encoded)
     }
 
     /// Bytes without the frames' headers.
@@ -62,14 +90,14 @@ impl Pack {
 
     /// A reference that does not keep it.
     pub fn downgrade(&self) -> WeakPack {
-        WeakPack { frames: Arc::downgrade(&self.frames), is_script: self.is_script }
+        WeakPack { frames: Arc::downgrade(&self.frames), form: self.form }
     }
 }
 
 impl WeakPack {
     /// The pack, if it is there still.
     pub fn upgrade(&self) -> Option<Pack> {
-        Some(Pack { frames: self.frames.upgrade()?, is_script: self.is_script })
+        Some(Pack { frames: self.frames.upgrade()?, form: self.form })
     }
 
     /// Whether it is there still.
@@ -113,7 +141,9 @@ mod tests {
     fn lengths_lead_to_each_other() {
         for len in [0, 1, MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 1_050_000] {
             assert_eq!(encoded_len(sliced_len(len)), len as u64, "{len}");
-            let pack = Pack::new(&vec![7; len], false).unwrap();
+            let bytes = vec![7; len];
+            let pack = Pack::new(&bytes, Form::default()).unwrap();
+            assert_eq!(pack.encoded().unwrap()[..], bytes);
             assert_eq!(
                 (pack.frames().len() as u64, pack.encoded_len()),
                 (sliced_len(len), len as u64)

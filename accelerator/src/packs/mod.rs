@@ -49,8 +49,10 @@
 //!
 //! (Node-RED's 5, 6, 7, 16 and 17 are of other packs than its 3, 9, 12 and 15.) Level 7 costs about what deflate 6 does and makes packs 8 to
 //! 11 % shorter; up to 15 there is next to nothing more to be had for five times the work. From 16 on there is, for more than
-//! ten times: `--zstd-level 19` pays where links are slow and many devices share the packs.
+//! ten times. Nobody waits for that: packs that devices got are compressed [`again`], at level 19, when nothing else is to be done
+//! ([`crate::serve::idle`]). `--zstd-level 19` pays where links are slow and the first device can wait.
 
+pub mod again;
 pub mod ahead;
 pub mod cut;
 pub mod deflate;

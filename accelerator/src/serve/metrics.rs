@@ -10,6 +10,8 @@
 //! | `skiff_traces_total{result}` | reports of what was opened: `taken`, `refused` |
 //! | `skiff_tls_handshakes_total{result}` | connections that were to speak TLS: `full`, `resumed`, `failed` |
 //! | `skiff_urgent_answers_total` | answers for which a program on a device waited |
+//! | `skiff_quick_packs` | packs that wait for being compressed again |
+//! | `skiff_saved_bytes_total` | bytes of packs in the cache that this saved |
 //! | `skiff_sent_bytes_total` | bytes of response bodies handed to connections |
 //! | `skiff_ingest_seconds_sum`, `_count` | time from a request to its images' trees |
 //! | `skiff_plan_seconds_sum`, `_count` | time that planning took |
@@ -51,6 +53,8 @@ pub struct Metrics {
     urgent: AtomicU64,
     patched: AtomicU64,
     sent: AtomicU64,
+    quick: AtomicU64,
+    saved: AtomicU64,
     ingest: Summary,
     plan: Summary,
 }
@@ -126,6 +130,16 @@ impl Metrics {
         self.sent.fetch_add(bytes, Relaxed);
     }
 
+    /// So many packs wait for being compressed again.
+    pub fn quick_packs(&self, waiting: usize) {
+        self.quick.store(waiting as u64, Relaxed);
+    }
+
+    /// Packs were compressed again, and are shorter.
+    pub fn saved(&self, bytes: u64) {
+        self.saved.fetch_add(bytes, Relaxed);
+    }
+
     /// The images of a request are known.
     pub fn ingested(&self, time: Duration) {
         self.ingest.add(time);
@@ -159,11 +173,14 @@ impl Metrics {
         for (name, counter) in [
             ("skiff_urgent_answers_total", &self.urgent),
             ("skiff_patched_ahead_total", &self.patched),
+            ("skiff_saved_bytes_total", &self.saved),
             ("skiff_sent_bytes_total", &self.sent),
         ] {
             let count = counter.load(Relaxed);
             let _ = writeln!(text, "# TYPE {name} counter\n{name} {count}");
         }
+        let quick = self.quick.load(Relaxed);
+        let _ = writeln!(text, "# TYPE skiff_quick_packs gauge\nskiff_quick_packs {quick}");
         self.ingest.write(&mut text, "skiff_ingest_seconds");
         self.plan.write(&mut text, "skiff_plan_seconds");
         text

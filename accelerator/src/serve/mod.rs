@@ -23,6 +23,7 @@
 mod answer;
 pub mod body;
 pub mod frames;
+pub mod idle;
 mod images;
 pub mod library;
 mod listen;
@@ -50,6 +51,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use body::Sink;
+use idle::Idleness;
 use library::Library;
 use metrics::{Ending, Metrics};
 use patches::Workshop;
@@ -89,7 +91,8 @@ pub struct Service<L: Library> {
 
 /// What bounds the making of packs.
 #[derive(Debug, Clone)]
-struct Makers {
+pub(crate) struct Makers {
+    processors: usize,
     /// Packs that are encoded at once.
     encoding: Arc<Semaphore>,
     /// Packs that are read or wait for an encoder.
@@ -99,9 +102,15 @@ struct Makers {
 impl Makers {
     fn new(processors: usize) -> Self {
         Self {
+            processors,
             encoding: Arc::new(Semaphore::new(processors)),
             filling: Arc::new(Semaphore::new(FILLING * processors)),
         }
+    }
+
+    fn are_idle(&self) -> bool {
+        let filling = FILLING * self.processors - self.filling.available_permits();
+        filling == 0 && self.encoding.available_permits() == self.processors
     }
 }
 
@@ -129,6 +138,12 @@ impl<L: Library> Service<L> {
     /// Where patches are made.
     pub fn workshop(&self) -> &Workshop {
         &self.workshop
+    }
+
+    /// Tells when there is nothing to be made for devices.
+    pub fn idleness(&self) -> Idleness {
+        let makers = [self.makers.clone(), self.urgent_makers.clone()];
+        Idleness { makers, workshop: self.workshop.clone() }
     }
 
     /// What is counted.

@@ -45,6 +45,7 @@ pub struct Workshop {
     memory: Arc<Semaphore>,
     /// Patches that are made at once. Encoders of packs do not wait for them.
     makers: Arc<Semaphore>,
+    processors: usize,
 }
 
 impl Workshop {
@@ -53,7 +54,13 @@ impl Workshop {
         Self {
             memory: Arc::new(Semaphore::new(MEMORY as usize)),
             makers: Arc::new(Semaphore::new(processors)),
+            processors,
         }
+    }
+
+    /// Whether no patch is being made.
+    pub(super) fn is_idle(&self) -> bool {
+        self.makers.available_permits() == self.processors
     }
 }
 

@@ -115,7 +115,7 @@ impl<L: Library> Shipment<'_, L> {
                     lull::pass(&self.service.deployments, name, from).await;
                 }
             }
-            let is_script = encoded.is_script();
+            let is_script = encoded.form().is_script;
             sink.send(self.pack_head(number, is_script, encoded.encoded_len())?).await?;
             let mut frames = encoded.frames();
             // In slices: what waits for the device then keeps one pack in memory, not three.

@@ -58,7 +58,7 @@ pub fn check(input: &[u8], planted: Planted) {
     if !is_encoded {
         let level = i32::from(mode / 2 % 3) * 3 + 1;
         let encoded = Encoding { codec, level }.encode(rest).expect("memory");
-        let framed = framed::Pack::new(&encoded, false).expect("memory");
+        let framed = framed::Pack::new(&encoded, framed::Form::default()).expect("memory");
         let mut frames = framed.as_ref();
         let (mut buffer, mut joined) = (Box::<Buffer>::default(), Vec::new());
         while !frames.is_empty() {

@@ -1,13 +1,14 @@
 //! The accelerator.
 
 use super::netns::NetNs;
-use super::process::Daemon;
+use super::process::{Daemon, wait_for};
 use super::sandbox::Sandbox;
 use crate::compare::{FileType, Tree};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// A running accelerator.
 #[derive(Debug)]
@@ -17,6 +18,9 @@ pub struct Accelerator {
     /// `127.0.0.1:PORT`, or where else it was started.
     pub address: String,
 }
+
+/// Packs stay as they were made, unless a test wants otherwise: how many bytes they have would depend on the time.
+const NOT_AGAIN: [&str; 2] = ["--idle-zstd-level", "0"];
 
 impl Accelerator {
     /// Starts one with its data in the sandbox. `registry` is `http://HOST:PORT` or `oci:DIR`.
@@ -38,14 +42,17 @@ impl Accelerator {
         environment: &[(&str, &str)],
     ) -> Self {
         let mut command = Command::new(Self::program());
-        command.envs(environment.iter().copied()).args(["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .envs(environment.iter().copied())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(NOT_AGAIN);
         Self::run(command.args(arguments), directory, registry)
     }
 
     /// Starts one in this network namespace, with an address of it.
     pub fn start_at(directory: &Path, registry: &str, netns: &NetNs, address: &str) -> Self {
         let mut command = netns.command(Self::program());
-        command.args(["serve", "--listen", &format!("{address}:0")]);
+        command.args(["serve", "--listen", &format!("{address}:0")]).args(NOT_AGAIN);
         Self::run(&mut command, directory, registry)
     }
 
@@ -146,6 +153,15 @@ impl Accelerator {
         let (_, metrics) = self.ask("GET", "/metrics", "", b"");
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {metrics}")).trim().parse().unwrap()
+    }
+
+    /// Waits until all packs are compressed again; gives how many bytes it saved so far.
+    pub fn wait_for_idle_work(&self) -> u64 {
+        // It looks each second what there is to do.
+        std::thread::sleep(Duration::from_secs(3));
+        let limit = Duration::from_secs(1800);
+        assert!(wait_for(limit, || self.counter("skiff_quick_packs") == 0), "packs still wait");
+        self.counter("skiff_saved_bytes_total")
     }
 
     /// What it has logged.
