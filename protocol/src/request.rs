@@ -88,6 +88,9 @@ impl Codecs {
     /// Packs that are scripts ([`crate::script`]), encoded as any other, since version 1.5. The request names what they may
     /// refer to: the images that are held.
     pub const PATCHES: Self = Self(4);
+    /// With [`PATCHES`](Self::PATCHES): scripts refer to no held image, since files of those are not there yet. To an accelerator that does not
+    /// know it, it says nothing.
+    pub const NO_HELD_BASES: Self = Self(8);
 
     /// These and those.
     #[must_use]

@@ -56,6 +56,15 @@ impl<'a> Candidates<'a> {
 }
 
 impl Plan {
+    /// Finds bases within the plan alone.
+    pub fn find_bases_within(&mut self, sketched: &Sketched) {
+        let Some(contents) = Arc::get_mut(&mut self.contents) else { return };
+        for (_, needed) in contents.packed_mut() {
+            needed.base = None;
+        }
+        self.find_bases(&[], sketched);
+    }
+
     /// Finds bases in what the device holds (the images that the plan was made with) and within the plan.
     pub fn find_bases(&mut self, held: &[Held], sketched: &Sketched) {
         let Some(contents) = Arc::get_mut(&mut self.contents) else { return };

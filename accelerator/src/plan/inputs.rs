@@ -9,7 +9,7 @@ use skiff_protocol::Digest;
 use skiff_protocol::request::{DeployRequest, Part, Want};
 
 /// Of the encoding; inputs of another version are not read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Terms {
     pub with_bases: bool,
     /// Files that stay cold.
     pub cold: Option<Cold>,
+    /// Files of held images are not all there, so that no patch is put on them.
+    pub held_are_cold: bool,
 }
 
 /// An image that is wanted.
@@ -128,6 +130,7 @@ mod tests {
             terms: Terms {
                 with_bases: true,
                 cold: Some(Cold { files: 3, hot: vec![Item::file(0, "bin/x")] }),
+                held_are_cold: true,
             },
         }
     }

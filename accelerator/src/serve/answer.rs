@@ -12,7 +12,7 @@ use super::request;
 use super::shipment::Shipment;
 use crate::access::Access;
 use crate::meter::Meter;
-use crate::plan::inputs::Inputs;
+use crate::plan::inputs::{Inputs, Terms};
 use axum::body::Bytes;
 use skiff_protocol::frame::Kind;
 use skiff_protocol::limits::MAX_PACK;
@@ -161,13 +161,16 @@ async fn kept<L: Library>(
     Ok(Some(prepared))
 }
 
-/// Whether packs may be patches: not where single contents are asked for, as a patch may be why.
-fn has_patches(request: &DeployRequest<'_>) -> bool {
+/// Whether packs of a plan with these terms may be patches: not where single contents are asked for, as a patch may be why.
+fn has_patches(request: &DeployRequest<'_>, terms: &Terms) -> bool {
     let is_plan = matches!(
         request.part,
         Part::Whole | Part::Resume { .. } | Part::Rest { .. } | Part::Metadata
     );
-    is_plan && request.version.has_patches() && request.codecs.contains(Codecs::PATCHES)
+    // The plan may be one of another device, whose files are all there.
+    let are_held_there = !request.codecs.contains(Codecs::NO_HELD_BASES);
+    let knows = request.version.has_patches() && request.codecs.contains(Codecs::PATCHES);
+    is_plan && knows && (are_held_there || terms.held_are_cold)
 }
 
 /// The plan that a request names.
@@ -225,7 +228,8 @@ async fn shipment<'s, L: Library>(
     let images = u16::try_from(plan.layers_of_images.len()).map_err(too_many)?;
     let layers = u16::try_from(plan.parents.len()).map_err(too_many)?;
     let encoding = service.levels.for_device(request.codecs);
-    let patches = prepared.patches.as_ref().filter(|_| has_patches(request)).cloned();
+    let patches = prepared.patches.as_ref();
+    let patches = patches.filter(|_| has_patches(request, &prepared.inputs.terms)).cloned();
     let whole = || {
         let cutter = match patches {
             Some(_) => prepared.packs(encoding).with_patches(),

@@ -102,7 +102,8 @@ pub(crate) async fn find<L: Library>(
             return Err(denied(version, what));
         }
     }
-    let terms = Terms { with_bases: version.has_bases(), cold: None };
+    let held_are_cold = request.codecs.contains(Codecs::NO_HELD_BASES);
+    let terms = Terms { with_bases: version.has_bases(), cold: None, held_are_cold };
     let mut found = Images::none(application, platform, terms);
     for reference in references {
         let known = library.image(&reference, platform, meter).await?;

@@ -230,7 +230,10 @@ pub(crate) async fn plan<L: Library>(
     }
     let making = tokio::task::spawn_blocking(move || {
         let mut plan = Plan::make(&wanted, &held, &terms)?;
-        plan.find_bases(&held, &sketched);
+        match terms.held_are_cold {
+            true => plan.find_bases_within(&sketched),
+            false => plan.find_bases(&held, &sketched),
+        }
         Ok::<_, PlanError>(plan)
     });
     let plan = making.await.map_err(|error| Refusal::internal(&error))?;

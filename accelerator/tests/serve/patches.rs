@@ -125,3 +125,29 @@ fn what_is_alike_within_a_stream_comes_once() {
     request.codecs = both(Codecs::DEFLATE);
     assert!(ask(address, &request).scripts.is_empty());
 }
+
+#[test]
+fn what_is_not_there_yet_is_no_base() {
+    let runtime = runtime();
+    let like_all: Files = &[("a", 1, 2 * MIB), ("b", 2, 80_000)];
+    let memory = Memory::new(&[("old", like_all), ("new", ALIKE)]);
+    let address = serve_from(&runtime, Arc::new(memory));
+    let mut request = request(&["new"], &[held("old")]);
+    request.max_bytes = PATIENT;
+    request.codecs = both(Codecs::DEFLATE).and(Codecs::NO_HELD_BASES);
+    let mut cold = ask(address, &request);
+    assert!(cold.notices.is_empty());
+    let plan = plan_id(&cold);
+    // As for a device that holds nothing.
+    assert_eq!(cold.patch(|_, _| panic!("it is not there")), 4);
+    assert_eq!(cold.check_packed(), 4);
+
+    request.codecs = both(Codecs::DEFLATE);
+    let warm = ask(address, &request);
+    assert_eq!(warm.notices, [Notice::PatchBase(0)]);
+    // A device goes on with a plan that was made for another, whose files were there.
+    request.part = Part::Rest { plan, have: ranges(&[0]) };
+    request.codecs = both(Codecs::DEFLATE).and(Codecs::NO_HELD_BASES);
+    assert_eq!(plan_id(&warm), plan);
+    assert!(ask(address, &request).notices.is_empty());
+}

@@ -10,6 +10,7 @@ use crate::pull::{Answer, Missing, PackSink, PullError, Stream};
 use crate::report::Report;
 use crate::spool::State;
 use skiff_protocol::Digest;
+use skiff_protocol::request::Codecs;
 use skiff_protocol::response::Pack;
 use skiff_protocol::script::Step;
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ impl Hydration {
         sink.writer.suspend(&self.tables.borrow().contents)?;
         if sink.writer.has_begun_anew() {
             // What was made out of a base is asked for without one.
-            self.patches.set(false);
+            self.patches.set(Codecs::default());
         }
         taken?;
         Ok(answer)

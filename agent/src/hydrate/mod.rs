@@ -46,7 +46,7 @@ use crate::spool::{ContentRow, Contents, Entries, State};
 use crate::state::StateError;
 use pace::Pace;
 use read_ahead::ReadAhead;
-use skiff_protocol::request::{Hydration as Purposes, Part, Purpose};
+use skiff_protocol::request::{Codecs, Hydration as Purposes, Part, Purpose};
 use smol::channel::{Receiver, Sender, bounded};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -83,8 +83,8 @@ pub struct Hydration {
     left_to_stream: Cell<bool>,
     /// No accelerator knows the plan any more: contents are asked for by digest.
     by_digest: Cell<bool>,
-    /// Packs may be patches.
-    patches: Cell<bool>,
+    /// Whether packs may be patches, and of what.
+    patches: Cell<Codecs>,
     /// How fast it is.
     pace: RefCell<Pace>,
     /// How far to read ahead of what is opened.

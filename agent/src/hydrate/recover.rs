@@ -11,6 +11,7 @@ use crate::http::{Client, Security};
 use crate::pull::{PullError, Rest};
 use crate::spool::{Contents, Entries};
 use crate::state::StateError;
+use skiff_protocol::request::Codecs;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -40,7 +41,7 @@ pub fn recover(
     let unguarded = opened.into_iter().map(|(inode, path)| Unguarded { path, inode }).collect();
     let directory = directory.to_owned();
     // What patches refer to may be gone.
-    let (bases, patches, stream) = (Bases::default(), false, None);
+    let (bases, patches, stream) = (Bases::default(), Codecs::default(), None);
     let rest = Rest {
         journal,
         directory,

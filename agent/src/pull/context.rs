@@ -8,7 +8,7 @@ use crate::hydrate::Guard;
 use crate::report::Report;
 use crate::state::StateDir;
 use crate::target::{HeldImage, Target};
-use skiff_protocol::request::{Hydration, Part, Purpose};
+use skiff_protocol::request::{Codecs, Hydration, Part, Purpose};
 use skiff_protocol::response::Plan;
 use std::rc::Rc;
 
@@ -30,8 +30,8 @@ pub(super) struct Context<'a> {
     pub tries: Tries,
     /// An accelerator has answered.
     pub begun: bool,
-    /// Packs may be patches.
-    pub patches: bool,
+    /// Whether packs may be patches, and of what.
+    pub patches: Codecs,
 }
 
 /// A random name.
@@ -70,7 +70,7 @@ impl<'a> Context<'a> {
             guard: guard.filter(|_| options.lazy != Laziness::Never),
             tries: Tries::new(&options.budget),
             begun: false,
-            patches: false,
+            patches: Codecs::default(),
         })
     }
 
@@ -88,6 +88,18 @@ impl<'a> Context<'a> {
             digests: &[],
             patches: self.patches,
         }
+    }
+
+    /// Packs may be patches; of held files only if none is cold.
+    pub fn take_patches(&mut self) {
+        let is_cold = self.guard.is_some_and(|guard| guard.free() < guard.most());
+        let of = if is_cold { Codecs::NO_HELD_BASES } else { Codecs::default() };
+        self.patches = Codecs::PATCHES.and(of);
+    }
+
+    /// What was made out of a base is asked for without one.
+    pub fn take_no_patches(&mut self) {
+        self.patches = Codecs::default();
     }
 
     /// How much of the budget is left: what came already is of it, too.

@@ -30,6 +30,7 @@ use crate::hydrate::{Journal, JournalImage};
 use crate::report::Summary;
 use crate::spool::{ContentRow, Contents, Entries};
 use crate::state::Scratch;
+use skiff_protocol::request::Codecs;
 use skiff_protocol::response::Plan;
 use std::path::{Path, PathBuf};
 
@@ -61,8 +62,8 @@ pub struct Rest {
     pub cold: Cold,
     /// What patches refer to of held images.
     pub bases: Bases,
-    /// Packs may be patches.
-    pub patches: bool,
+    /// Whether packs may be patches, and of what.
+    pub patches: Codecs,
     /// The stream that brings the rest.
     pub stream: Option<Stream>,
     /// A client of the accelerator.

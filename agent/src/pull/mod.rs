@@ -247,7 +247,7 @@ async fn fetch_and_commit(
     let only_delta = context.options.budget.only_delta;
     let metadata_first = only_delta || !earlier.is_empty();
     let part = if metadata_first { Part::Metadata } else { Part::Whole };
-    context.patches = true;
+    context.take_patches();
     let (mut answer, plan) = context.begin(Purpose::Deliver, part).await?;
     context.report.plan(&plan);
     unfinished::note_plan(deployment.scratch(), plan.id)?;

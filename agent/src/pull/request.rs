@@ -45,8 +45,8 @@ pub struct Ask<'a> {
     pub hydration: Hydration<'a>,
     /// Contents that are asked for by digest.
     pub digests: &'a [u8],
-    /// Packs may be patches.
-    pub patches: bool,
+    /// Whether packs may be patches, and of what.
+    pub patches: Codecs,
 }
 
 impl Ask<'_> {
@@ -70,7 +70,7 @@ impl Ask<'_> {
             version: Version::CURRENT,
             agent: concat!("skiff/", env!("CARGO_PKG_VERSION")),
             platform: platform::of_this_device(),
-            codecs: if self.patches { CODECS.and(Codecs::PATCHES) } else { CODECS },
+            codecs: CODECS.and(self.patches),
             want,
             held,
             purpose,

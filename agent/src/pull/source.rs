@@ -182,8 +182,9 @@ impl Source {
                     }
                     more -= 1;
                     let begins_anew = open.writer.has_begun_anew();
-                    // What was made out of a base is asked for without one.
-                    context.patches &= !begins_anew;
+                    if begins_anew {
+                        context.take_no_patches();
+                    }
                     self.open = None;
                     if self.missing(what, &deployment.contents)?.is_none() {
                         return Ok(());
@@ -200,7 +201,9 @@ impl Source {
                 }
                 Err(error) => {
                     open.writer.suspend(&deployment.contents)?;
-                    context.patches &= !open.writer.has_begun_anew();
+                    if open.writer.has_begun_anew() {
+                        context.take_no_patches();
+                    }
                     self.open = None;
                     // Digests say that all is there, if not an end of the stream.
                     if error.may_pass() && self.missing(what, &deployment.contents)?.is_none() {
@@ -251,7 +254,9 @@ impl Source {
                 Err(error) => return Err(error),
             }
             open.writer.suspend(&deployment.contents)?;
-            context.patches &= !open.writer.has_begun_anew();
+            if open.writer.has_begun_anew() {
+                context.take_no_patches();
+            }
             self.open = None;
             Ok(())
         };

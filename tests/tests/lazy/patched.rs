@@ -2,7 +2,7 @@
 
 use super::is_as_eager;
 use skiff_tests::hard::{code, noise, touched};
-use skiff_tests::harness::{Accelerator, Sandbox, Skiff, SkiffDaemon, alone};
+use skiff_tests::harness::{Accelerator, Fault, Relay, Sandbox, Skiff, SkiffDaemon, alone};
 use skiff_tests::layout::{Image, Layer, Layout};
 use skiff_tests::tarball::Entry;
 use std::fs;
@@ -21,15 +21,52 @@ fn version(number: u8) -> Image {
     Image::new(vec![Layer::new(&entries)])
 }
 
-#[test]
-fn cold_files_come_as_patches_and_a_changed_base_is_survived() {
-    let _alone = alone();
-    let sandbox = Sandbox::new();
+/// An accelerator that has both versions, as `like:1` and `like:2`, and all packs of the update.
+fn accelerator(sandbox: &Sandbox) -> Accelerator {
     let layouts = sandbox.directory("layouts");
     let layout = Layout::create(&layouts, "like");
     layout.add("1", &version(1));
     layout.add("2", &version(2));
-    let accelerator = Accelerator::start(&sandbox, &format!("oci:{}", layouts.display()));
+    let accelerator = Accelerator::start(sandbox, &format!("oci:{}", layouts.display()));
+    let url = accelerator.url();
+    // With a budget the patches are made before anything is sent, and for the second device they are there.
+    let measured = Skiff::root(sandbox, &sandbox.directory("measured"));
+    measured.pull(&["like:1"], &url).ok("old");
+    measured.pull(&["like:2", "--max-bytes=1000000000"], &url).ok("new");
+    accelerator
+}
+
+#[test]
+fn what_is_still_cold_is_no_base() {
+    let _alone = alone();
+    let sandbox = Sandbox::new();
+    let accelerator = accelerator(&sandbox);
+    // The first connection brings the old version's table of contents, and next to nothing of its files.
+    let relay = Relay::start(&accelerator.address, Fault::HoldFirst(64 << 10));
+    let skiff = Skiff::root(&sandbox, &sandbox.directory("device"));
+    let daemon = SkiffDaemon::start(&skiff);
+    let pull = |image, url: &str| {
+        let lazily = ["pull", image, "--json", "--lazy=require", "--accelerator", url];
+        skiff.run(&lazily).ok(image);
+    };
+    pull("like:1", &relay.url());
+    let answers = || accelerator.counter("skiff_deployments_total{result=\"complete\"}");
+    let before = answers();
+    pull("like:2", &accelerator.url());
+    relay.release();
+    daemon.wait_until_warm();
+    // The rest of the old version's, and the new one's: nothing is asked for again.
+    assert_eq!(answers() - before, 2);
+    for image in ["like:1", "like:2"] {
+        is_as_eager(&sandbox, &accelerator, &skiff, image);
+    }
+}
+
+#[test]
+fn cold_files_come_as_patches_and_a_changed_base_is_survived() {
+    let _alone = alone();
+    let sandbox = Sandbox::new();
+    let accelerator = accelerator(&sandbox);
     let url = accelerator.url();
     for is_changed in [false, true] {
         let root = sandbox.directory("device");
@@ -38,10 +75,6 @@ fn cold_files_come_as_patches_and_a_changed_base_is_survived() {
         let pull = |image| {
             skiff.run(&["pull", image, "--json", "--lazy=require", "--wait", "--accelerator", &url])
         };
-        // With a budget the patches are made before anything is sent, and for the second device they are there.
-        let measured = Skiff::root(&sandbox, &sandbox.directory("measured"));
-        measured.pull(&["like:1"], &url).ok("old");
-        measured.pull(&["like:2", "--max-bytes=1000000000"], &url).ok("new");
         pull("like:1").ok("old");
         daemon.wait_until_warm();
         if is_changed {
