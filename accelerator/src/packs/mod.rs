@@ -51,6 +51,10 @@
 //! 11 % shorter; up to 15 there is next to nothing more to be had for five times the work. From 16 on there is, for more than
 //! ten times. Nobody waits for that: packs that devices got are compressed [`again`], at level 19, when nothing else is to be done
 //! ([`crate::serve::idle`]). `--zstd-level 19` pays where links are slow and the first device can wait.
+//!
+//! Trained dictionaries do not pay, since small files share packs. With one of 110 KiB from the old version, which no device would have to fetch, packs of the
+//! new version's files below 64 KiB took 11.36 MB where they took 11.44 (Node-RED, level 7) and 10.40 where they took 10.36 (level 19); of an ARM gateway's
+//! image 1.622 for 1.619, and 1.473 for 1.455.
 
 pub mod again;
 pub mod ahead;
