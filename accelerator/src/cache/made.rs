@@ -198,6 +198,7 @@ mod tests {
         assert_eq!(pack(b"again").await, of(b"again").frames());
         assert_eq!(packs.pack_len(key), Some(5));
     }
+
     #[tokio::test]
     async fn what_was_compressed_quickly_waits_for_being_compressed_again() {
         let directory = tempfile::tempdir().unwrap();

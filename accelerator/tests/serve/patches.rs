@@ -146,8 +146,11 @@ fn what_is_not_there_yet_is_no_base() {
     let warm = ask(address, &request);
     assert_eq!(warm.notices, [Notice::PatchBase(0)]);
     // A device goes on with a plan that was made for another, whose files were there.
-    request.part = Part::Rest { plan, have: ranges(&[0]) };
-    request.codecs = both(Codecs::DEFLATE).and(Codecs::NO_HELD_BASES);
     assert_eq!(plan_id(&warm), plan);
-    assert!(ask(address, &request).notices.is_empty());
+    request.part = Part::Resume { plan, have: ranges(&[]) };
+    request.codecs = both(Codecs::DEFLATE).and(Codecs::NO_HELD_BASES);
+    let mut resumed = ask(address, &request);
+    assert!(resumed.notices.is_empty());
+    resumed.patch(|_, _| panic!("it is not there"));
+    resumed.check_packed();
 }
