@@ -50,7 +50,7 @@ devices() {
 rest() {
     part lint 600 make --no-print-directory lint
     part deny 600 make --no-print-directory deny
-    part unit 300 run_tests --lib --test roundtrip --test vectors --test ingest --test layer_gnu_tar --test registry --test serve
+    part unit 300 run_tests --lib --test roundtrip --test script --test vectors --test ingest --test layer_gnu_tar --test registry --test serve
     part database 360 run_tests --test database
     part notify 60 run_tests --test notify
     part compare 60 run_tests --test program
@@ -59,6 +59,7 @@ rest() {
     part round-trips 90 run_tests --test round_trips -- --nocapture
     part hard 360 run_tests --test hard
     part fuzz 90 run_tests --test targets
+    part patches 120 run_tests --test patches -- --nocapture
     part hostile 60 run_tests --test hostile
     part security 120 run_tests --test security
     part signed 90 run_tests --test signed
@@ -118,6 +119,13 @@ known=$(names install images programs devices rest last)
 for name in "$@"; do
     grep -qxF -e "$name" <<<"$known" ||
         { echo "tests/run.sh: no part $name; there are:" $known >&2; exit 2; }
+done
+
+# What no part runs can not fail. (`make bench` and `make demo` run these two.)
+for file in */tests/{*.rs,*/main.rs} tests/*/tests/*.rs; do
+    name=${file%/main.rs} name=${name##*/} name=${name%.rs}
+    [[ $name == @(bench|demo) ]] || grep -qw -e "--test $name" "$0" ||
+        { echo "tests/run.sh: no part runs $file: add it to one" >&2; exit 2; }
 done
 
 mkdir -p target

@@ -172,6 +172,6 @@ fn a_huge_hole_and_very_many_small_changes() {
     // Three changes in 1,500 bytes of noise, a head or two for each, and packs of zeros; the file is patched in parts of 64 MiB.
     let memory = Usage::of(accelerator.id()).peak_rss >> 20;
     println!("{bytes:?} bytes of packs, {memory} MiB of the accelerator's memory");
-    assert!(bytes[1] * 110 < bytes[0], "{bytes:?} bytes of packs");
+    assert!(bytes[1] * 150 < bytes[0], "{bytes:?} bytes of packs");
     assert!(memory < 1024, "{memory} MiB for contents of 1 GiB");
 }

@@ -50,7 +50,7 @@ pub use window::Window;
 use write::Operations;
 
 /// Of what is cached under a name: another maker makes other patches.
-pub const MAKER: u32 = 3;
+pub const MAKER: u32 = 4;
 
 /// The patch that makes `target` out of `base`; `None` if it would not pay. Equal bytes give equal patches.
 pub fn make(base: &[u8], target: &[u8]) -> Option<Patch> {
