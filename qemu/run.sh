@@ -77,7 +77,7 @@ emulator=($system -machine virt -accel tcg,thread=multi -smp 2 -nodefaults -no-u
     -device virtio-blk-device,drive=programs,serial=programs
     -rtc "base=$(date -u -d "@${clock:-$(date +%s)}" +%FT%T),clock=vm"
     -netdev user,id=net -device virtio-net-device,netdev=net)
-line="console=ttyAMA0 panic=-1"
+line="console=ttyAMA0 panic=-1 $line"
 port=(-device virtio-serial-device -device virtserialport,chardev=control,name=control)
 
 if [[ -n $control ]]; then
