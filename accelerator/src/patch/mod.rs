@@ -26,8 +26,8 @@
 //! | mariadb | 232.2 | 6.88 | 6.57 | 6.72 | 5.75 |
 //!
 //! What `write` and `align` know of when a run is worth an operation was tried on these: heads are noise to a compressor, and zeros
-//! are nothing, so that only long runs are copied, and those that begin or end a stretch. Scripts in sections (all heads of a pack, then all that is added, then all
-//! that is inserted) were 4 to 7 % shorter for the first two, by encoder, and 4 % for the others; groups of operations that fit
+//! are nothing, so that only long runs are copied, and those that begin or end a stretch. Scripts in sections (all heads of a
+//! pack, then all that is added, then all that is inserted) were 4 to 7 % shorter for the first two, by encoder, and 4 % for the others; groups of operations that fit
 //! 32 KiB, 1 to 2 %. Sections would have an agent keep the script of a pack in memory, up to 2 MiB and more, where it now keeps
 //! nothing.
 //!

@@ -1,8 +1,8 @@
 //! Writes stretches as operations.
 //!
-//! In a stretch, a long exact run is a Copy, and so is one that begins or ends it. What is between is an Add, whose bytes are mostly zeros where
-//! only addresses differ, and that compresses well. Where nearly every byte differs, as where a word of a text is
-//! another one, sums are noise, while the bytes themselves resemble those around them: they are inserted.
+//! In a stretch, a long exact run is a Copy, and so is one that begins or ends it. What is between is an Add, whose bytes
+//! are mostly zeros where only addresses differ, and that compresses well. Where nearly every byte differs, as where a word
+//! of a text is another one, sums are noise, while the bytes themselves resemble those around them: they are inserted.
 
 use super::align::{Stretch, common};
 use super::stored::{Patch, Writer};
